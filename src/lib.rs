@@ -1,0 +1,2 @@
+//! sightglass: an observability-first reverse proxy.
+pub mod config;
