@@ -1,2 +1,3 @@
 //! sightglass: an observability-first reverse proxy.
 pub mod config;
+pub mod exchange;

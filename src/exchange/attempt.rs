@@ -1,0 +1,54 @@
+//! One try of an exchange at one endpoint.
+
+use std::net::SocketAddr;
+
+use super::phase::PHASES;
+use super::{Outcome, Phase, SpanId};
+
+/// One try of an exchange at one endpoint. Times are microseconds since the exchange began.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The upstream, by its place in the plan.
+    pub upstream: u16,
+    /// The endpoint, by its place in the upstream.
+    pub endpoint: u16,
+    /// The span that the upstream saw as its parent.
+    pub span_id: SpanId,
+    /// The status of its answer, where a head came.
+    pub status: Option<u16>,
+    /// How it ended; meaningless until it has.
+    pub outcome: Outcome,
+    /// Whether it went out on a connection that had been used before.
+    pub is_reused: bool,
+    /// Whether it repeats an attempt that a dead pooled connection gave back unsent.
+    pub is_resend: bool,
+    /// Whether it was made over HTTP/2.
+    pub is_http2: bool,
+    /// The peer, where a connection was had.
+    pub peer: Option<SocketAddr>,
+    /// When it began.
+    pub started_us: u32,
+    /// When it ended: the last body byte, the fault, or the decision to try again.
+    pub ended_us: u32,
+    /// When each phase was first entered; zero where it was not.
+    pub(super) entered_us: [u32; PHASES],
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    /// The phases of this attempt with the moment at which each was first entered, in microseconds since the exchange
+    /// began.
+    pub fn phases(&self) -> impl Iterator<Item = (Phase, u32)> + '_ {
+        Phase::ALL
+            .into_iter()
+            .map(|phase| (phase, self.entered_us[phase.index()]))
+            .filter(|(_, at)| *at != 0)
+    }
+
+    /// How long it took, in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        f64::from(self.ended_us.saturating_sub(self.started_us)) / 1e6
+    }
+}

@@ -1,0 +1,168 @@
+//! A client's connection: facts that its exchanges share, and what it is doing now.
+//!
+//! Worker-local: only the worker that serves a connection touches it, so plain cells serve. The server's IO wrapper and
+//! the exchanges note what happens; the worker's sweep reads it and ends what takes too long.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+use super::clock;
+
+/// A client's connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its number within the process.
+    pub id: u64,
+    /// The listener, by its place in the plan.
+    pub listener: u16,
+    /// Who connected.
+    pub peer: SocketAddr,
+    /// Where to.
+    pub local: SocketAddr,
+    /// Whether it is encrypted.
+    pub is_tls: bool,
+    first_byte: Cell<Option<Instant>>,
+    idle_since: Cell<Instant>,
+    last_read: Cell<Instant>,
+    last_write: Cell<Instant>,
+    live: Cell<u32>,
+    served: Cell<u64>,
+    cut: Cell<Option<Cut>>,
+    driver: RefCell<Option<Waker>>,
+}
+
+/// Why the proxy ends a connection on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cut {
+    /// A request head took too long.
+    HeadTimeout,
+    /// Nothing was asked for too long.
+    IdleTimeout,
+    /// A client paused too long in taking a response.
+    WriteTimeout,
+    /// The process is about to end.
+    Drain,
+}
+
+/// What a connection is doing, as the sweep sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// Nothing since then.
+    Idle(Instant),
+    /// A request head has been coming in since then.
+    Head(Instant),
+    /// It carries exchanges.
+    Busy,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// A connection that was just accepted.
+    #[must_use]
+    pub fn new(id: u64, listener: u16, peer: SocketAddr, local: SocketAddr, is_tls: bool) -> Self {
+        let now = clock::coarse();
+        Self {
+            id,
+            listener,
+            peer,
+            local,
+            is_tls,
+            first_byte: Cell::new(None),
+            idle_since: Cell::new(now),
+            last_read: Cell::new(now),
+            last_write: Cell::new(now),
+            live: Cell::new(0),
+            served: Cell::new(0),
+            cut: Cell::new(None),
+            driver: RefCell::new(None),
+        }
+    }
+
+    /// Notes that bytes came in.
+    pub fn note_read(&self) {
+        self.last_read.set(clock::coarse());
+        if self.live.get() == 0 && self.first_byte.get().is_none() {
+            self.first_byte.set(Some(Instant::now()));
+        }
+    }
+
+    /// Notes that the client took bytes.
+    pub fn note_write(&self) {
+        self.last_write.set(clock::coarse());
+    }
+
+    /// When bytes last came in, to the sweep's precision.
+    #[must_use]
+    pub fn last_read(&self) -> Instant {
+        self.last_read.get()
+    }
+
+    /// When the client last took bytes, to the sweep's precision.
+    #[must_use]
+    pub fn last_write(&self) -> Instant {
+        self.last_write.get()
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        if self.live.get() > 0 {
+            return Activity::Busy;
+        }
+        match self.first_byte.get() {
+            Some(since) => Activity::Head(since),
+            None => Activity::Idle(self.idle_since.get()),
+        }
+    }
+
+    /// How many exchanges it has carried to their end.
+    #[must_use]
+    pub fn served(&self) -> u64 {
+        self.served.get()
+    }
+
+    /// Forgets the bytes that opened it, where they are no request: HTTP/2's preface.
+    pub fn note_preface(&self) {
+        self.first_byte.set(None);
+    }
+
+    /// Ends it: the task that drives it drops it at its next poll.
+    pub fn cut(&self, why: Cut) {
+        self.cut.set(Some(why));
+        if let Some(driver) = self.driver.borrow().as_ref() {
+            driver.wake_by_ref();
+        }
+    }
+
+    /// Why it is to end, if it is.
+    #[must_use]
+    pub fn is_cut(&self) -> Option<Cut> {
+        self.cut.get()
+    }
+
+    /// Says which task drives it.
+    pub fn driven_by(&self, waker: &Waker) {
+        let mut driver = self.driver.borrow_mut();
+        if !driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *driver = Some(waker.clone());
+        }
+    }
+
+    /// An exchange begins; the answer is when its first byte came. That is known for a request that was awaited; for a
+    /// pipelined one, and on HTTP/2, it is now.
+    pub(super) fn open_exchange(&self, now: Instant) -> Instant {
+        self.live.set(self.live.get() + 1);
+        self.first_byte.take().unwrap_or(now)
+    }
+
+    /// An exchange has ended.
+    pub(super) fn close_exchange(&self, now: Instant) {
+        self.live.set(self.live.get().saturating_sub(1));
+        self.served.set(self.served.get() + 1);
+        self.idle_since.set(now);
+    }
+}

@@ -1,0 +1,412 @@
+//! The handle that layers note facts on.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::phase::{PHASES, PhaseClock};
+use super::record::KnownMethod;
+use super::state::{Core, Facts, Limits, NEVER};
+use super::{
+    Attempt, BodyError, Connection, Entered, LimitNote, Outcome, Phase, Protocol, Record, SpanId,
+    Text, Timeout, TracePlace, live,
+};
+
+/// One exchange, while it lasts. A handle: clones name the same exchange.
+#[derive(Clone)]
+pub struct Exchange(Rc<Core>);
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// A request head is complete: an exchange begins. Its clock starts at the request's first byte.
+    #[must_use]
+    pub fn open(
+        connection: &Rc<Connection>,
+        method: &http::Method,
+        protocol: Protocol,
+        generation: u32,
+        client_body: Duration,
+    ) -> Self {
+        let now = Instant::now();
+        let clock = PhaseClock::new(connection.open_exchange(now));
+        clock.enter(Phase::Admit, now);
+        let core = Rc::new(Core {
+            connection: Rc::clone(connection),
+            clock,
+            place: Cell::new(0),
+            limits: Cell::new(Limits {
+                total: None,
+                attempt: None,
+                client_body,
+                head: NEVER,
+                idle: NEVER,
+            }),
+            expired: Cell::new(None),
+            waker: RefCell::new(None),
+            bytes_in: Cell::new(0),
+            bytes_out: Cell::new(0),
+            facts: RefCell::new(Some(Facts {
+                trace: TracePlace::root(false),
+                generation,
+                route: None,
+                entered: None,
+                method: KnownMethod::of(method),
+                protocol,
+                status: 0,
+                detail: "",
+                grpc_status: None,
+                is_stream: false,
+                head_after: None,
+                client: connection.peer.ip().to_canonical(),
+                first: None,
+                more: Vec::new(),
+                text: Text::default(),
+                limit: None,
+                body_error: None,
+                held: Vec::new(),
+            })),
+        });
+        core.place.set(live::enter(&core));
+        Self(core)
+    }
+
+    /// The connection it came over.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.0.connection
+    }
+
+    /// When its first byte came.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.0.clock.started()
+    }
+
+    /// The phase it is in.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.0.clock.phase()
+    }
+
+    /// From now on its time is `phase`'s.
+    pub fn enter(&self, phase: Phase) {
+        self.0.enter(phase, Instant::now());
+    }
+
+    /// A step of the request's body on its way up; without effect once a response head is there, since from then on the
+    /// time is the response's.
+    pub fn upload(&self, phase: Phase) {
+        let now = self.0.clock.phase();
+        if matches!(now, Phase::SendClient | Phase::SendUpstream | Phase::Wait) && now != phase {
+            self.enter(phase);
+        }
+    }
+
+    // What layers note.
+
+    /// Its place in a trace, as the caller's context and the head decision make it.
+    pub fn note_trace(&self, trace: TracePlace) {
+        self.0.note(|facts| facts.trace = trace);
+    }
+
+    /// The client's words, copied.
+    pub fn note_words(&self, text: Text) {
+        self.0.note(|facts| facts.text = text);
+    }
+
+    /// The client's address, as trusted proxies name it.
+    pub fn note_client(&self, client: IpAddr) {
+        self.0.note(|facts| facts.client = client);
+    }
+
+    /// The route that takes it, with the longest pauses that the route allows the upstream. `entered` counts it among
+    /// the route's active ones until it ends.
+    pub fn note_route(&self, route: u16, head: Duration, idle: Duration, entered: Entered) {
+        self.0.note(|facts| {
+            facts.route = Some(route);
+            facts.entered = Some(entered);
+        });
+        self.0.limits.set(Limits {
+            head,
+            idle,
+            ..self.0.limits.get()
+        });
+    }
+
+    /// What a rate limit said.
+    pub fn note_limit(&self, limit: LimitNote) {
+        self.0.note(|facts| facts.limit = Some(limit));
+    }
+
+    /// Why it did not go well, where nobody else can say: the detail of a fault.
+    pub fn note_detail(&self, detail: &'static str) {
+        self.0.note(|facts| facts.detail = detail);
+    }
+
+    /// That the request's body failed.
+    pub fn note_body_error(&self, error: BodyError) {
+        self.0.note(|facts| {
+            facts.body_error.get_or_insert(error);
+        });
+    }
+
+    /// The status that goes to the client, and that its head goes now.
+    pub fn note_head(&self, status: u16, is_stream: bool) {
+        let after = Instant::now().saturating_duration_since(self.started());
+        self.0.note(|facts| {
+            facts.status = status;
+            facts.is_stream = is_stream;
+            facts.head_after = Some(after);
+        });
+    }
+
+    /// The status of gRPC, from the upstream's trailers or our own answer.
+    pub fn note_grpc_status(&self, status: u8) {
+        self.0.note(|facts| facts.grpc_status = Some(status));
+    }
+
+    /// Keeps a permit until the exchange ends.
+    pub fn hold(&self, permit: impl Any) {
+        self.0.note(|facts| facts.held.push(Box::new(permit)));
+    }
+
+    /// So many bytes of the request's body came.
+    pub fn count_in(&self, bytes: u64) {
+        self.0.bytes_in.set(self.0.bytes_in.get() + bytes);
+    }
+
+    /// So many bytes of the response's body were handed on.
+    pub fn count_out(&self, bytes: u64) {
+        self.0.bytes_out.set(self.0.bytes_out.get() + bytes);
+    }
+
+    // What layers ask.
+
+    /// Its place in a trace.
+    #[must_use]
+    pub fn trace(&self) -> TracePlace {
+        self.0
+            .ask(|facts| facts.trace.clone())
+            .unwrap_or_else(|| TracePlace::root(false))
+    }
+
+    /// Asks something of its place in a trace, without a copy.
+    pub fn with_trace<T>(&self, ask: impl FnOnce(&TracePlace) -> T) -> Option<T> {
+        self.0.ask(|facts| ask(&facts.trace))
+    }
+
+    /// Asks something of the client's words, without a copy.
+    pub fn with_text<T>(&self, ask: impl FnOnce(&Text) -> T) -> Option<T> {
+        self.0.ask(|facts| ask(&facts.text))
+    }
+
+    /// The client's address, as trusted proxies name it.
+    #[must_use]
+    pub fn client(&self) -> IpAddr {
+        self.0
+            .ask(|facts| facts.client)
+            .unwrap_or(self.0.connection.peer.ip())
+    }
+
+    /// The protocol that the client spoke.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.0
+            .ask(|facts| facts.protocol)
+            .unwrap_or(Protocol::Http11)
+    }
+
+    /// What a rate limit said, where one was asked.
+    #[must_use]
+    pub fn limit(&self) -> Option<LimitNote> {
+        self.0.ask(|facts| facts.limit).flatten()
+    }
+
+    /// That the request's body failed, if it did.
+    #[must_use]
+    pub fn body_error(&self) -> Option<BodyError> {
+        self.0.ask(|facts| facts.body_error).flatten()
+    }
+
+    /// Where its time has gone until now.
+    #[must_use]
+    pub fn times(&self) -> super::PhaseTimes {
+        self.0.clock.times(Instant::now())
+    }
+
+    /// The endpoints of `upstream` that it has tried.
+    pub fn tried(&self, upstream: u16, mut visit: impl FnMut(u16)) {
+        self.0.ask(|facts| {
+            facts
+                .first
+                .iter()
+                .chain(&facts.more)
+                .filter(|attempt| attempt.upstream == upstream)
+                .for_each(|attempt| visit(attempt.endpoint));
+        });
+    }
+
+    // Attempts.
+
+    /// An attempt begins. The span id is the one that the upstream will see as its parent.
+    pub fn begin_attempt(&self, upstream: u16, endpoint: u16, span_id: SpanId) {
+        let started_us = self.0.micros(Instant::now());
+        self.0.note(|facts| {
+            let attempt = Attempt {
+                upstream,
+                endpoint,
+                span_id,
+                status: None,
+                outcome: Outcome::Served,
+                is_reused: false,
+                is_resend: false,
+                is_http2: false,
+                peer: None,
+                started_us,
+                ended_us: 0,
+                entered_us: [0; PHASES],
+            };
+            if facts.first.is_none() {
+                facts.first = Some(attempt);
+            } else {
+                facts.more.push(attempt);
+            }
+        });
+    }
+
+    /// The present attempt has a connection.
+    pub fn note_connection(&self, peer: SocketAddr, is_reused: bool, is_http2: bool) {
+        self.0.note_attempt(|attempt| {
+            attempt.peer = Some(peer);
+            attempt.is_reused = is_reused;
+            attempt.is_http2 = is_http2;
+        });
+    }
+
+    /// The present attempt repeats one that a dead pooled connection gave back unsent.
+    pub fn note_resend(&self) {
+        self.0.note_attempt(|attempt| attempt.is_resend = true);
+    }
+
+    /// The present attempt was answered.
+    pub fn note_attempt_head(&self, status: u16) {
+        self.0.note_attempt(|attempt| attempt.status = Some(status));
+    }
+
+    /// The present attempt has ended, before the exchange: it failed, or its answer is not the one that is given.
+    pub fn end_attempt(&self, outcome: Outcome) {
+        let ended_us = self.0.micros(Instant::now());
+        self.0.note_attempt(|attempt| {
+            if attempt.ended_us == 0 {
+                attempt.ended_us = ended_us.max(1);
+                attempt.outcome = outcome;
+            }
+        });
+    }
+
+    // Time.
+
+    /// Ends it when the route's total has passed since its first byte.
+    pub fn set_total(&self, total: Duration) {
+        self.0.limits.set(Limits {
+            total: Some(self.started() + total),
+            ..self.0.limits.get()
+        });
+    }
+
+    /// Ends the present attempt when `limit` has passed from now; `None` lifts that.
+    pub fn set_attempt_limit(&self, limit: Option<Duration>) {
+        let attempt = limit.map(|limit| Instant::now() + limit);
+        self.0.limits.set(Limits {
+            attempt,
+            ..self.0.limits.get()
+        });
+    }
+
+    /// Which time is up, if one is.
+    #[must_use]
+    pub fn expired(&self) -> Option<Timeout> {
+        self.0.expired.get()
+    }
+
+    /// Forgets that an attempt's time is up: another may follow.
+    pub fn clear_attempt_timeout(&self) {
+        if let Some(Timeout::Attempt | Timeout::Head) = self.0.expired.get() {
+            self.0.expired.set(None);
+        }
+    }
+
+    /// Says which task to wake when a time is up.
+    pub fn woken_by(&self, waker: &Waker) {
+        let mut known = self.0.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+    }
+
+    /// Ends it. The first call gets the record, every later one `None`. Attempts that have not ended end with it, by
+    /// `attempt` where that differs from `outcome`.
+    #[must_use]
+    pub fn finish(&self, outcome: Outcome, attempt: Outcome) -> Option<Record> {
+        let core = &self.0;
+        let facts = core.facts.borrow_mut().take()?;
+        let now = Instant::now();
+        let phases = core.clock.times(now);
+        let ended_us = core.micros(now).max(1);
+        live::leave(core.place.get());
+        core.connection.close_exchange(now);
+        let (mut first, mut more) = (facts.first, facts.more);
+        if let Some(last) = more.last_mut().or(first.as_mut())
+            && last.ended_us == 0
+        {
+            last.ended_us = ended_us;
+            last.outcome = attempt;
+        }
+        let has_head = facts.head_after.is_some();
+        Some(Record {
+            started: core.clock.started(),
+            phases,
+            trace: facts.trace,
+            kept: None,
+            generation: facts.generation,
+            connection: core.connection.id,
+            listener: core.connection.listener,
+            route: facts.route,
+            method: facts.method,
+            protocol: facts.protocol,
+            status: if has_head {
+                facts.status
+            } else {
+                outcome.status()
+            },
+            outcome,
+            detail: facts.detail,
+            grpc_status: facts.grpc_status,
+            is_tls: core.connection.is_tls,
+            is_stream: facts.is_stream,
+            head_after: facts.head_after,
+            client: facts.client,
+            peer: core.connection.peer,
+            bytes_in: core.bytes_in.get(),
+            bytes_out: core.bytes_out.get(),
+            first,
+            more,
+            text: facts.text,
+        })
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("phase", &self.phase())
+            .field("is_over", &self.0.facts.borrow().is_none())
+            .finish_non_exhaustive()
+    }
+}

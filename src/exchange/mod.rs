@@ -1,0 +1,38 @@
+//! The nouns of one exchange: one request from a client, any number of attempts upstream, one end.
+//!
+//! [`Exchange`] is the handle that layers note facts on; nobody logs. When it ends it leaves a [`Record`], from which
+//! every signal is made, so that they cannot disagree. It is worker-local (an exchange never changes threads) and ends
+//! exactly once: at the last body byte, at the error, or when it is dropped.
+//!
+//! This room observes nothing and decides nothing; it only knows what happened and when.
+
+mod attempt;
+mod body;
+pub mod clock;
+mod connection;
+mod fault;
+mod gauge;
+mod handle;
+mod live;
+mod outcome;
+mod phase;
+mod record;
+mod serve;
+mod state;
+mod trace;
+
+pub use attempt::Attempt;
+pub use body::{BodyError, Lease, RequestBody, ResponseBody};
+pub use connection::{Activity, Connection, Cut};
+pub use fault::{Fault, RetryClass};
+pub use gauge::{Entered, Gauge};
+pub use handle::Exchange;
+pub use live::{SWEEP, sweep};
+pub use outcome::{Outcome, Side};
+pub use phase::{PHASES, Phase, PhaseTimes};
+pub use record::{KeepReason, KnownMethod, Protocol, Record, Text, Words};
+pub use serve::{Request, Response, Serve};
+pub use state::{LimitNote, Timeout};
+pub use trace::{RANDOM, SAMPLED, SpanId, SpanRef, TraceId, TracePlace};
+
+use state::Core;

@@ -1,0 +1,164 @@
+//! Where an exchange's time goes: twelve phases that partition it.
+//!
+//! Each instant of an exchange has exactly one owner, so the phases add up to the total by construction: the clock only
+//! ever moves from one phase to the next. Accumulating stopwatches that start and stop independently were rejected,
+//! because their sum drifts from the total and nobody can say why.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// One of the twelve owners of an exchange's time, in the order in which they usually come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// The request head is being received.
+    Receive,
+    /// Routing and limits.
+    Admit,
+    /// The pause between two attempts.
+    Backoff,
+    /// Balancing, and waiting for a connection.
+    Pick,
+    /// The endpoint's name is being resolved.
+    Dns,
+    /// A connection is being made.
+    Connect,
+    /// A TLS handshake with the upstream.
+    Tls,
+    /// Waiting for the next bytes of the client's body.
+    SendClient,
+    /// Waiting for the upstream to take the request.
+    SendUpstream,
+    /// The request is out, the response head is awaited.
+    Wait,
+    /// Waiting for the next bytes of the upstream's body.
+    BodyUpstream,
+    /// Waiting for the client to take the response.
+    BodyClient,
+}
+
+/// How many phases there are.
+pub const PHASES: usize = 12;
+
+impl Phase {
+    /// All phases, in order.
+    pub const ALL: [Self; PHASES] = [
+        Self::Receive,
+        Self::Admit,
+        Self::Backoff,
+        Self::Pick,
+        Self::Dns,
+        Self::Connect,
+        Self::Tls,
+        Self::SendClient,
+        Self::SendUpstream,
+        Self::Wait,
+        Self::BodyUpstream,
+        Self::BodyClient,
+    ];
+
+    /// The word of the contract.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Admit => "admit",
+            Self::Backoff => "backoff",
+            Self::Pick => "pick",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::SendClient => "send_client",
+            Self::SendUpstream => "send_upstream",
+            Self::Wait => "wait",
+            Self::BodyUpstream => "body_upstream",
+            Self::BodyClient => "body_client",
+        }
+    }
+
+    /// The place in [`Phase::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// How long each phase took, in nanoseconds; zero where it did not happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PhaseTimes([u64; PHASES]);
+
+impl PhaseTimes {
+    /// The time that this phase took.
+    #[must_use]
+    pub fn get(&self, phase: Phase) -> Duration {
+        Duration::from_nanos(self.0[phase.index()])
+    }
+
+    /// The phases that happened, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Phase, Duration)> + '_ {
+        Phase::ALL
+            .into_iter()
+            .map(|phase| (phase, self.get(phase)))
+            .filter(|(_, time)| !time.is_zero())
+    }
+
+    /// All of them together: the length of the exchange.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.0.iter().sum())
+    }
+}
+
+/// The clock that gives each instant its owner.
+#[derive(Debug)]
+pub(super) struct PhaseClock {
+    started: Instant,
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    times: Cell<PhaseTimes>,
+}
+
+// === impl PhaseClock ===
+
+impl PhaseClock {
+    /// A clock that has been in [`Phase::Receive`] since `started`.
+    pub(super) fn new(started: Instant) -> Self {
+        Self {
+            started,
+            phase: Cell::new(Phase::Receive),
+            since: Cell::new(started),
+            times: Cell::new(PhaseTimes::default()),
+        }
+    }
+
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// When the present phase was entered, or last made progress.
+    pub(super) fn since(&self) -> Instant {
+        self.since.get()
+    }
+
+    /// From `now` on the time is `phase`'s.
+    pub(super) fn enter(&self, phase: Phase, now: Instant) {
+        let mut times = self.times.get();
+        let spent = now.saturating_duration_since(self.since.get());
+        times.0[self.phase.get().index()] += u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+        self.times.set(times);
+        self.phase.set(phase);
+        self.since.set(now);
+    }
+
+    /// What each phase has taken until `now`.
+    pub(super) fn times(&self, now: Instant) -> PhaseTimes {
+        self.enter(self.phase.get(), now);
+        self.times.get()
+    }
+}

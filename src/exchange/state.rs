@@ -1,0 +1,188 @@
+//! The exchange while it lasts: what was noted, the clock that says where its time goes, and when that is too long.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::phase::PhaseClock;
+use super::record::KnownMethod;
+use super::{
+    Attempt, BodyError, Connection, Cut, Entered, Phase, Protocol, Text, TracePlace, live,
+};
+
+/// What clones of an [`Exchange`](super::Exchange) share.
+pub(super) struct Core {
+    pub(super) connection: Rc<Connection>,
+    pub(super) clock: PhaseClock,
+    pub(super) place: Cell<usize>,
+    pub(super) limits: Cell<Limits>,
+    pub(super) expired: Cell<Option<Timeout>>,
+    pub(super) waker: RefCell<Option<Waker>>,
+    pub(super) bytes_in: Cell<u64>,
+    pub(super) bytes_out: Cell<u64>,
+    /// `None` once the exchange has ended.
+    pub(super) facts: RefCell<Option<Facts>>,
+}
+
+/// What layers have noted.
+pub(super) struct Facts {
+    pub(super) trace: TracePlace,
+    pub(super) generation: u32,
+    pub(super) route: Option<u16>,
+    /// Its place among the route's active ones.
+    pub(super) entered: Option<Entered>,
+    pub(super) method: KnownMethod,
+    pub(super) protocol: Protocol,
+    pub(super) status: u16,
+    pub(super) detail: &'static str,
+    pub(super) grpc_status: Option<u8>,
+    pub(super) is_stream: bool,
+    pub(super) head_after: Option<Duration>,
+    pub(super) client: IpAddr,
+    pub(super) first: Option<Attempt>,
+    pub(super) more: Vec<Attempt>,
+    pub(super) text: Text,
+    pub(super) limit: Option<LimitNote>,
+    pub(super) body_error: Option<BodyError>,
+    pub(super) held: Vec<Box<dyn Any>>,
+}
+
+/// When the sweep ends an exchange.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) total: Option<Instant>,
+    pub(super) attempt: Option<Instant>,
+    pub(super) client_body: Duration,
+    pub(super) head: Duration,
+    pub(super) idle: Duration,
+}
+
+/// Which time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// The route's total.
+    Total,
+    /// The attempt's own.
+    Attempt,
+    /// The upstream's response head.
+    Head,
+    /// A pause of the upstream's body.
+    UpstreamIdle,
+    /// A pause of the client's body.
+    ClientBody,
+    /// A pause of the client in taking the response.
+    ClientTaking,
+}
+
+/// What a rate limit said; told to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitNote {
+    /// How many a client may do at once.
+    pub limit: u32,
+    /// How many it may still do now.
+    pub remaining: u32,
+    /// When the allowance is whole again, or, where it was refused, when the next is free.
+    pub reset: Duration,
+}
+
+/// Longer than any exchange: where a time is not limited.
+pub(super) const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+// === impl Core ===
+
+impl Core {
+    pub(super) fn note(&self, note: impl FnOnce(&mut Facts)) {
+        if let Some(facts) = self.facts.borrow_mut().as_mut() {
+            note(facts);
+        }
+    }
+
+    pub(super) fn ask<T>(&self, ask: impl FnOnce(&Facts) -> T) -> Option<T> {
+        self.facts.borrow().as_ref().map(ask)
+    }
+
+    pub(super) fn note_attempt(&self, note: impl FnOnce(&mut Attempt)) {
+        self.note(|facts| {
+            if let Some(attempt) = facts.more.last_mut().or(facts.first.as_mut()) {
+                note(attempt);
+            }
+        });
+    }
+
+    pub(super) fn enter(&self, phase: Phase, now: Instant) {
+        self.clock.enter(phase, now);
+        if phase > Phase::Backoff {
+            let at = self.micros(now).max(1);
+            self.note_attempt(|attempt| {
+                let entered = &mut attempt.entered_us[phase.index()];
+                if *entered == 0 && attempt.ended_us == 0 {
+                    *entered = at;
+                }
+            });
+        }
+    }
+
+    pub(super) fn micros(&self, now: Instant) -> u32 {
+        let since = now.saturating_duration_since(self.clock.started());
+        u32::try_from(since.as_micros()).unwrap_or(u32::MAX)
+    }
+
+    /// Wakes the exchange when one of its times is up, and cuts the connection where waking cannot help: a client that
+    /// takes nothing leaves the task waiting for the socket, which polls no body.
+    pub(super) fn end_if_overdue(&self, now: Instant) {
+        if self.expired.get().is_some() {
+            return;
+        }
+        let Some(timeout) = self.overdue(now) else {
+            return;
+        };
+        self.expired.set(Some(timeout));
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+        if self.clock.phase() == Phase::BodyClient {
+            self.connection.cut(Cut::WriteTimeout);
+        }
+    }
+
+    fn overdue(&self, now: Instant) -> Option<Timeout> {
+        let limits = self.limits.get();
+        let past = |limit: Option<Instant>| limit.is_some_and(|limit| now >= limit);
+        if past(limits.total) {
+            return Some(Timeout::Total);
+        }
+        if past(limits.attempt) {
+            return Some(Timeout::Attempt);
+        }
+        let since = self.clock.since();
+        let paused = |progress: Instant, limit: Duration| {
+            now.saturating_duration_since(since.max(progress)) > limit
+        };
+        match self.clock.phase() {
+            Phase::Wait | Phase::SendUpstream => {
+                paused(since, limits.head).then_some(Timeout::Head)
+            }
+            Phase::BodyUpstream => paused(since, limits.idle).then_some(Timeout::UpstreamIdle),
+            Phase::SendClient => paused(self.connection.last_read(), limits.client_body)
+                .then_some(Timeout::ClientBody),
+            Phase::BodyClient => paused(self.connection.last_write(), limits.client_body)
+                .then_some(Timeout::ClientTaking),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Only an exchange that nobody finished: a bug above, but the registry must not keep its place.
+        if self.facts.get_mut().is_some() {
+            live::leave(self.place.get());
+            self.connection.close_exchange(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The identity of an exchange in the traces of its callers and of the services behind it.
+//!
+//! Only the nouns stand here; `telemetry::trace::propagation` reads and writes the header fields.
+
+use std::fmt;
+
+/// A trace id, W3C Trace Context §3.2.2.3; never all zero.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceId(pub [u8; 16]);
+
+/// A span id, W3C Trace Context §3.2.2.4; never all zero.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpanId(pub [u8; 8]);
+
+/// Somebody's span, as a `traceparent` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanRef {
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// The span.
+    pub span_id: SpanId,
+    /// The flags: bit 0 sampled, bit 1 random (level 2).
+    pub flags: u8,
+}
+
+/// The flag that says the caller may have recorded the trace.
+pub const SAMPLED: u8 = 0x01;
+/// The flag that says the trace id's last seven bytes are random (level 2).
+pub const RANDOM: u8 = 0x02;
+
+/// The place of an exchange in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracePlace {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// The span of the exchange.
+    pub span_id: SpanId,
+    /// The caller's span, where its context is followed.
+    pub parent: Option<SpanId>,
+    /// The flags that go upstream.
+    pub flags: u8,
+    /// A foreign context that is not followed.
+    pub link: Option<SpanRef>,
+    /// The `tracestate` that goes upstream, as it came.
+    pub state: Option<Box<str>>,
+}
+
+// === impl TracePlace ===
+
+impl TracePlace {
+    /// A trace that begins here.
+    #[must_use]
+    pub fn root(sampled: bool) -> Self {
+        Self {
+            trace_id: TraceId::random(),
+            span_id: SpanId::random(),
+            parent: None,
+            flags: RANDOM | if sampled { SAMPLED } else { 0 },
+            link: None,
+            state: None,
+        }
+    }
+
+    /// The head decision: a followed parent's flag, else the share.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+}
+
+// === impl TraceId ===
+
+impl TraceId {
+    /// A fresh one.
+    #[must_use]
+    pub fn random() -> Self {
+        loop {
+            let id = fastrand::u128(..);
+            if id != 0 {
+                return Self(id.to_be_bytes());
+            }
+        }
+    }
+
+    /// As 32 lower-case hex digits.
+    #[must_use]
+    pub fn hex(&self) -> [u8; 32] {
+        let mut out = [0; 32];
+        hex(&self.0, &mut out);
+        out
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.hex()
+            .iter()
+            .try_for_each(|digit| fmt::Write::write_char(f, char::from(*digit)))
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+// === impl SpanId ===
+
+impl SpanId {
+    /// A fresh one.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(fastrand::u64(1..).to_be_bytes())
+    }
+
+    /// As 16 lower-case hex digits.
+    #[must_use]
+    pub fn hex(&self) -> [u8; 16] {
+        let mut out = [0; 16];
+        hex(&self.0, &mut out);
+        out
+    }
+}
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.hex()
+            .iter()
+            .try_for_each(|digit| fmt::Write::write_char(f, char::from(*digit)))
+    }
+}
+
+impl fmt::Debug for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn hex(bytes: &[u8], out: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, pair) in bytes.iter().zip(out.chunks_exact_mut(2)) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
