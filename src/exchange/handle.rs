@@ -94,9 +94,11 @@ impl Exchange {
         self.0.clock.phase()
     }
 
-    /// From now on its time is `phase`'s.
-    pub fn enter(&self, phase: Phase) {
-        self.0.enter(phase, Instant::now());
+    /// From now on its time is `phase`'s; the answer is now.
+    pub fn enter(&self, phase: Phase) -> Instant {
+        let now = Instant::now();
+        self.0.enter(phase, now);
+        now
     }
 
     /// A step of the request's body on its way up; without effect once a response head is there, since from then on the

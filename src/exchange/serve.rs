@@ -3,7 +3,7 @@
 use http::request::Parts;
 use tower::Service;
 
-use super::{Exchange, Fault, RequestBody, ResponseBody};
+use super::{Entered, Exchange, Fault, RequestBody, ResponseBody};
 
 /// A request on its way through the stack. A struct of ours, with the exchange beside the head: `http::Extensions` would
 /// want `Send` and hash at each look.
@@ -24,3 +24,39 @@ pub type Response = http::Response<ResponseBody>;
 pub trait Serve: Service<Request, Response = Response, Error = Fault> {}
 
 impl<S: Service<Request, Response = Response, Error = Fault>> Serve for S {}
+
+/// A request that is tried at one endpoint.
+#[derive(Debug)]
+pub struct AttemptRequest {
+    /// The request.
+    pub request: Request,
+    /// The upstream, by its place in the plan.
+    pub upstream: u16,
+    /// The endpoint, by its place in the upstream.
+    pub endpoint: u16,
+    /// Its place among what is under way at the endpoint.
+    pub load: Entered,
+}
+
+/// An attempt that failed.
+#[derive(Debug)]
+pub struct AttemptFault {
+    /// Why.
+    pub fault: Fault,
+    /// The request, untouched, where a dead pooled connection gave it back before a byte was sent.
+    pub unsent: Option<Box<Request>>,
+}
+
+/// A layer around one attempt, or a stack of them.
+pub trait ServeAttempt: Service<AttemptRequest, Response = Response, Error = AttemptFault> {}
+
+impl<S: Service<AttemptRequest, Response = Response, Error = AttemptFault>> ServeAttempt for S {}
+
+impl From<Fault> for AttemptFault {
+    fn from(fault: Fault) -> Self {
+        Self {
+            fault,
+            unsent: None,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Which endpoint takes an attempt: a trait, and one file an algorithm.
+//!
+//! tower's `p2c::Balance` is the model but not the code: it needs `&mut self`, hence a queue in front of it, and pays
+//! several clock reads and locks a pick. Here a pick reads a few atomics. tower's [`Load`](tower::load::Load) is the
+//! vocabulary in which two endpoints are compared.
+//!
+//! Weights: the draw is by weight and the load is divided by weight, so idle endpoints share by weight exactly and busy
+//! ones settle at load in proportion to it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use tower::load::Load;
+
+use super::Endpoint;
+use crate::config;
+
+mod layer;
+mod least_requests;
+mod peak_ewma;
+mod random;
+mod round_robin;
+
+pub use layer::Balance;
+
+/// Picks an endpoint for an attempt.
+pub trait Pick: Debug + Send + Sync {
+    /// One of the candidates, by its place in the upstream; `None` where there is none.
+    fn pick(&self, candidates: &Candidates<'_>) -> Option<usize>;
+}
+
+/// The endpoints that may take an attempt: all of them, less those that the exchange has tried already, unless it has
+/// tried every one.
+#[derive(Debug)]
+pub struct Candidates<'a> {
+    endpoints: &'a [Arc<Endpoint>],
+    /// Which are barred, by place; empty on a first attempt, when nothing is allocated.
+    barred: Vec<bool>,
+    weight: u64,
+    count: usize,
+}
+
+/// The algorithm of this name.
+pub(super) fn of(balance: config::Balance) -> Box<dyn Pick> {
+    match balance {
+        config::Balance::PeakEwma => Box::new(peak_ewma::PeakEwma),
+        config::Balance::LeastRequests => Box::new(least_requests::LeastRequests),
+        config::Balance::RoundRobin => Box::new(round_robin::RoundRobin::default()),
+        config::Balance::Random => Box::new(random::Random),
+    }
+}
+
+// === impl Candidates ===
+
+impl<'a> Candidates<'a> {
+    /// All endpoints.
+    #[must_use]
+    pub fn all(endpoints: &'a [Arc<Endpoint>]) -> Self {
+        let weight = endpoints
+            .iter()
+            .map(|endpoint| u64::from(endpoint.weight))
+            .sum();
+        Self {
+            endpoints,
+            barred: Vec::new(),
+            weight,
+            count: endpoints.len(),
+        }
+    }
+
+    /// Without the endpoint at this place, which has been tried.
+    pub fn bar(&mut self, place: usize) {
+        if self.barred.is_empty() {
+            self.barred = vec![false; self.endpoints.len()];
+        }
+        if let Some(barred @ false) = self.barred.get_mut(place) {
+            *barred = true;
+            self.count -= 1;
+            self.weight -= u64::from(self.endpoints[place].weight);
+        }
+        if self.count == 0 {
+            *self = Self::all(self.endpoints); // every one was tried: any is better than none
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn is_open(&self, place: usize) -> bool {
+        !self.barred.get(place).copied().unwrap_or(false)
+    }
+
+    /// The candidates with their places.
+    fn iter(&self) -> impl Iterator<Item = (usize, &'a Endpoint)> + '_ {
+        self.endpoints
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| self.is_open(*place))
+            .map(|(place, endpoint)| (place, &**endpoint))
+    }
+
+    /// One of them by weight at random, other than `not`.
+    fn draw(&self, not: Option<usize>) -> Option<usize> {
+        let less = not.map_or(0, |place| u64::from(self.endpoints[place].weight));
+        let weight = self.weight.checked_sub(less).filter(|weight| *weight > 0)?;
+        let mut ticket = fastrand::u64(..weight);
+        for (place, endpoint) in self.iter().filter(|(place, _)| Some(*place) != not) {
+            match ticket.checked_sub(u64::from(endpoint.weight)) {
+                Some(left) => ticket = left,
+                None => return Some(place),
+            }
+        }
+        None
+    }
+
+    /// The less loaded of two drawn at random: nearly as good as the best of all, and no herd runs to it
+    /// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001). Where both are alike, the first
+    /// drawn, so that the draw's weights decide.
+    fn better_of_two<L: Load<Metric = f64>>(
+        &self,
+        load: impl Fn(&'a Endpoint) -> L,
+    ) -> Option<usize> {
+        let first = self.draw(None)?;
+        let Some(second) = self.draw(Some(first)) else {
+            return Some(first);
+        };
+        let is_better = load(&self.endpoints[second]).load() < load(&self.endpoints[first]).load();
+        Some(if is_better { second } else { first })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,369 @@
+//! The end of every stack: a connection, the request out, the response head back.
+//!
+//! With `pool` and `connect` the only place that knows hyper's client. hyper's legacy client was rejected: it hides the
+//! phases, keeps all hosts under one mutex, and costs a fifth more.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, StatusCode, Uri, Version, header};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::TokioIo;
+use tower::Service;
+
+use super::connect::connect;
+use super::places::Place;
+use super::pool::{Common, EndpointPool, Http1, Http2, Stream};
+use super::{Endpoint, Upstream};
+use crate::exchange::{
+    AttemptFault, AttemptRequest, Exchange, Fault, Lease, Outcome, Phase, Request, RequestBody,
+    Response, ResponseBody, RetryClass,
+};
+
+/// Sends an attempt's request to its endpoint.
+#[derive(Clone)]
+pub struct Forward {
+    upstreams: Rc<[(Arc<Upstream>, Box<[Rc<EndpointPool>]>)]>,
+}
+
+/// The attempt under way. Boxed once: it holds the request across every wait.
+pub type ForwardFuture = Pin<Box<dyn Future<Output = Result<Response, AttemptFault>>>>;
+
+/// Puts hyper's connection tasks on this worker.
+#[derive(Clone, Copy, Debug)]
+struct OnThisWorker;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisWorker {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+// === impl Forward ===
+
+impl Forward {
+    /// Forwards to these upstreams, over this worker's pools.
+    #[must_use]
+    pub fn new(upstreams: &[Arc<Upstream>], pools: &super::Pools) -> Self {
+        Self {
+            upstreams: upstreams
+                .iter()
+                .map(|upstream| {
+                    let pools = upstream
+                        .endpoints
+                        .iter()
+                        .map(|endpoint| pools.of(upstream, endpoint));
+                    (Arc::clone(upstream), pools.collect())
+                })
+                .collect(),
+        }
+    }
+
+    fn find(&self, upstream: u16, endpoint: u16) -> Option<(Arc<Upstream>, Rc<EndpointPool>)> {
+        let (upstream, pools) = self.upstreams.iter().find(|(it, _)| it.index == upstream)?;
+        Some((
+            Arc::clone(upstream),
+            Rc::clone(pools.get(usize::from(endpoint))?),
+        ))
+    }
+}
+
+impl Service<AttemptRequest> for Forward {
+    type Response = Response;
+    type Error = AttemptFault;
+    type Future = ForwardFuture;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), AttemptFault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, attempt: AttemptRequest) -> ForwardFuture {
+        let found = self.find(attempt.upstream, attempt.endpoint);
+        Box::pin(async move {
+            let Some((upstream, pool)) = found else {
+                return Err(Fault::new(Outcome::ProxyInternalError, "the endpoint is gone").into());
+            };
+            let exchange = attempt.request.exchange.clone();
+            let endpoint = Arc::clone(&pool.endpoint);
+            let begun = exchange.enter(Phase::Pick);
+            let sent = if upstream.is_http2() {
+                over_http2(&upstream, &pool, attempt).await
+            } else {
+                over_http1(&upstream, &pool, attempt).await
+            };
+            let took = exchange
+                .enter(Phase::BodyUpstream)
+                .saturating_duration_since(begun);
+            match &sent {
+                Ok(response) => endpoint.observe(took, response.status().is_server_error()),
+                // What the client did says nothing about the endpoint.
+                Err(failed)
+                    if failed.fault.outcome().side() == Some(crate::exchange::Side::Client) => {}
+                Err(_) => endpoint.observe(took, true),
+            }
+            sent
+        })
+    }
+}
+
+// === HTTP/1.1 ===
+
+async fn over_http1(
+    upstream: &Arc<Upstream>,
+    pool: &Rc<EndpointPool>,
+    attempt: AttemptRequest,
+) -> Result<Response, AttemptFault> {
+    let AttemptRequest { request, load, .. } = attempt;
+    let exchange = request.exchange.clone();
+    let (connection, is_reused) = match pool.pop() {
+        Some(connection) => (connection, true),
+        None => (open_http1(upstream, pool, &exchange).await?, false),
+    };
+    connection.carry(load);
+    exchange.note_connection(connection.common.peer, is_reused, false);
+    let request = to_http1(request, &pool.endpoint);
+    send_phase(&exchange, request.body());
+    let sending = connection.sender.borrow_mut().try_send_request(request);
+    match sending.await {
+        Ok(response) => from_upstream(response, connection as Rc<dyn Lease>),
+        Err(error) => Err(give_back(error, &exchange, is_reused)),
+    }
+}
+
+async fn open_http1(
+    upstream: &Arc<Upstream>,
+    pool: &Rc<EndpointPool>,
+    exchange: &Exchange,
+) -> Result<Rc<Http1>, AttemptFault> {
+    let place = take_place(upstream).await?;
+    let (stream, peer) = connect(
+        &pool.endpoint.address,
+        upstream.plan.connect_timeout,
+        exchange,
+    )
+    .await?;
+    let (sender, driver) = http1::Builder::new()
+        .handshake::<_, RequestBody>(TokioIo::new(stream))
+        .await
+        .map_err(|error| fault_of(&error))?;
+    let driver = tokio::task::spawn_local(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(%error, %peer, "upstream connection ended");
+        }
+    });
+    let common = Common::new(peer, Arc::clone(upstream), driver.abort_handle(), place);
+    upstream.note_opened();
+    Ok(pool.admit_http1(sender, common))
+}
+
+/// The request as it goes over HTTP/1.1: origin form, and a `Host`, which an HTTP/1.0 client may have left out.
+fn to_http1(request: Request, endpoint: &Endpoint) -> http::Request<RequestBody> {
+    let Request { mut head, body, .. } = request;
+    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+        let path = head.uri.path_and_query().cloned();
+        let mut parts = http::uri::Parts::default();
+        parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+        head.uri = Uri::from_parts(parts).unwrap_or_default();
+    }
+    if !head.headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::from_str(&endpoint.address.to_string())
+    {
+        head.headers.insert(header::HOST, host);
+    }
+    head.version = Version::HTTP_11;
+    http::Request::from_parts(head, body)
+}
+
+// === HTTP/2 ===
+
+async fn over_http2(
+    upstream: &Arc<Upstream>,
+    pool: &Rc<EndpointPool>,
+    attempt: AttemptRequest,
+) -> Result<Response, AttemptFault> {
+    let AttemptRequest { request, load, .. } = attempt;
+    let exchange = request.exchange.clone();
+    let connection = match pool.share() {
+        Some(connection) => connection,
+        None => open_http2(upstream, pool, &exchange).await?,
+    };
+    let is_reused = connection.served.replace(true);
+    let stream = Stream::open(connection, load);
+    exchange.note_connection(stream.connection.common.peer, is_reused, true);
+    let request = to_http2(request, &pool.endpoint);
+    send_phase(&exchange, request.body());
+    let mut sender = stream.connection.sender.clone();
+    match sender.try_send_request(request).await {
+        Ok(response) => from_upstream(response, stream as Rc<dyn Lease>),
+        Err(error) => Err(give_back(error, &exchange, is_reused)),
+    }
+}
+
+async fn open_http2(
+    upstream: &Arc<Upstream>,
+    pool: &Rc<EndpointPool>,
+    exchange: &Exchange,
+) -> Result<Rc<Http2>, AttemptFault> {
+    let _opening = pool.opening.lock().await;
+    if let Some(connection) = pool.share() {
+        return Ok(connection); // the one that held the lock has opened it
+    }
+    let place = take_place(upstream).await?;
+    let (stream, peer) = connect(
+        &pool.endpoint.address,
+        upstream.plan.connect_timeout,
+        exchange,
+    )
+    .await?;
+    let (sender, driver) = http2::Builder::new(OnThisWorker)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .max_header_list_size(64 << 10)
+        .handshake::<_, RequestBody>(TokioIo::new(stream))
+        .await
+        .map_err(|error| fault_of(&error))?;
+    let driver = tokio::task::spawn_local(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(%error, %peer, "upstream connection ended");
+        }
+    });
+    let common = Common::new(peer, Arc::clone(upstream), driver.abort_handle(), place);
+    upstream.note_opened();
+    Ok(pool.admit_http2(sender, common))
+}
+
+/// The request as it goes over HTTP/2: the host becomes the authority (RFC 9113 §8.3.1).
+fn to_http2(request: Request, endpoint: &Endpoint) -> http::Request<RequestBody> {
+    let Request { mut head, body, .. } = request;
+    let authority = head
+        .headers
+        .remove(header::HOST)
+        .and_then(|host| Authority::try_from(host.as_bytes()).ok())
+        .or_else(|| head.uri.authority().cloned())
+        .or_else(|| Authority::try_from(endpoint.address.to_string()).ok());
+    let mut parts = http::uri::Parts::default();
+    parts.path_and_query = Some(
+        head.uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/")),
+    );
+    if authority.is_some() {
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = authority;
+    }
+    head.uri = Uri::from_parts(parts).unwrap_or_default();
+    head.version = Version::HTTP_2;
+    http::Request::from_parts(head, body)
+}
+
+// === both ===
+
+async fn take_place(upstream: &Upstream) -> Result<Place, AttemptFault> {
+    upstream
+        .places
+        .take(upstream.plan.connect_timeout)
+        .await
+        .ok_or_else(|| {
+            Fault::new(
+                Outcome::ConnectionLimitReached,
+                "the upstream's connections are all in use, and none came free in time",
+            )
+            .into()
+        })
+}
+
+/// A request without a body is out as soon as it is handed over; one with a body says itself how it goes.
+fn send_phase(exchange: &Exchange, body: &RequestBody) {
+    exchange.enter(if body.is_empty() {
+        Phase::Wait
+    } else {
+        Phase::SendUpstream
+    });
+}
+
+fn from_upstream(
+    response: http::Response<Incoming>,
+    lease: Rc<dyn Lease>,
+) -> Result<Response, AttemptFault> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        lease.end(false);
+        return Err(Fault::new(
+            Outcome::HttpProtocolError,
+            "the upstream switched protocols, which nobody asked for",
+        )
+        .into());
+    }
+    Ok(response.map(|body| ResponseBody::from_upstream(body, lease)))
+}
+
+fn give_back(
+    mut error: TrySendError<http::Request<RequestBody>>,
+    exchange: &Exchange,
+    is_reused: bool,
+) -> AttemptFault {
+    let unsent = error.take_message();
+    if let Some(failed) = exchange.body_error() {
+        return Fault::new(failed.outcome, failed.detail)
+            .with_status(failed.status)
+            .into();
+    }
+    let fault = fault_of(error.error());
+    match unsent {
+        Some(request) if is_reused => {
+            let (head, body) = request.into_parts();
+            let request = Request {
+                head,
+                body,
+                exchange: exchange.clone(),
+            };
+            AttemptFault {
+                fault,
+                unsent: Some(Box::new(request)),
+            }
+        }
+        _ => fault.into(),
+    }
+}
+
+/// What went wrong between the request and the response head, in our words.
+fn fault_of(error: &hyper::Error) -> Fault {
+    use std::error::Error as _;
+    if error.is_parse_too_large() {
+        return Fault::new(
+            Outcome::HttpResponseHeaderSectionSize,
+            "the upstream's response head is too large",
+        );
+    }
+    if error.is_parse() {
+        return Fault::new(
+            Outcome::HttpProtocolError,
+            "the upstream's response head is not HTTP",
+        );
+    }
+    let reason = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>());
+    match reason.and_then(h2::Error::reason) {
+        Some(h2::Reason::REFUSED_STREAM) => Fault::new(
+            Outcome::ConnectionTerminated,
+            "the upstream refused the stream before it did anything",
+        )
+        .retried_as(RetryClass::ConnectFailure),
+        Some(
+            h2::Reason::PROTOCOL_ERROR
+            | h2::Reason::FRAME_SIZE_ERROR
+            | h2::Reason::COMPRESSION_ERROR,
+        ) => Fault::new(Outcome::HttpProtocolError, "the upstream broke HTTP/2"),
+        _ => Fault::new(
+            Outcome::ConnectionTerminated,
+            "the upstream closed the connection before its response head",
+        )
+        .retried_as(RetryClass::Reset),
+    }
+}

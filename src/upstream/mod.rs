@@ -1,0 +1,19 @@
+//! Whom we call: upstreams, their endpoints, the choice among them, and the wire.
+//!
+//! What all workers share (an endpoint's load, its latency, the places for connections) stands in atomics behind `Arc`s
+//! of the graph; connections are worker-local and never change threads. [`Forward`] is the end of every stack: below it
+//! is only hyper's client, which nothing else in the program knows.
+
+mod balance;
+mod connect;
+mod endpoint;
+mod forward;
+mod places;
+mod pool;
+mod set;
+
+pub use balance::{Balance, Candidates, Pick};
+pub use endpoint::Endpoint;
+pub use forward::{Forward, ForwardFuture};
+pub use pool::{EndpointPool, Pools};
+pub use set::Upstream;
