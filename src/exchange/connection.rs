@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::task::Waker;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -24,6 +25,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// Whether it is encrypted.
     pub is_tls: bool,
+    /// The longest pause of a body on the client's side.
+    pub body_timeout: Duration,
     first_byte: Cell<Option<Instant>>,
     idle_since: Cell<Instant>,
     last_read: Cell<Instant>,
@@ -63,7 +66,14 @@ pub enum Activity {
 impl Connection {
     /// A connection that was just accepted.
     #[must_use]
-    pub fn new(id: u64, listener: u16, peer: SocketAddr, local: SocketAddr, is_tls: bool) -> Self {
+    pub fn new(
+        id: u64,
+        listener: u16,
+        peer: SocketAddr,
+        local: SocketAddr,
+        is_tls: bool,
+        body_timeout: Duration,
+    ) -> Self {
         let now = clock::coarse();
         Self {
             id,
@@ -71,6 +81,7 @@ impl Connection {
             peer,
             local,
             is_tls,
+            body_timeout,
             first_byte: Cell::new(None),
             idle_since: Cell::new(now),
             last_read: Cell::new(now),

@@ -13,8 +13,8 @@ use super::phase::{PHASES, PhaseClock};
 use super::record::KnownMethod;
 use super::state::{Core, Facts, Limits, NEVER};
 use super::{
-    Attempt, BodyError, Connection, Entered, LimitNote, Outcome, Phase, Protocol, Record, SpanId,
-    Text, Timeout, TracePlace, live,
+    Attempt, BodyError, Connection, Entered, Fault, LimitNote, Outcome, Phase, Protocol, Record,
+    SpanId, Text, Timeout, TracePlace, live,
 };
 
 /// One exchange, while it lasts. A handle: clones name the same exchange.
@@ -31,7 +31,6 @@ impl Exchange {
         method: &http::Method,
         protocol: Protocol,
         generation: u32,
-        client_body: Duration,
     ) -> Self {
         let now = Instant::now();
         let clock = PhaseClock::new(connection.open_exchange(now));
@@ -43,7 +42,7 @@ impl Exchange {
             limits: Cell::new(Limits {
                 total: None,
                 attempt: None,
-                client_body,
+                client_body: connection.body_timeout,
                 head: NEVER,
                 idle: NEVER,
             }),
@@ -59,6 +58,7 @@ impl Exchange {
                 method: KnownMethod::of(method),
                 protocol,
                 status: 0,
+                ending: None,
                 detail: "",
                 grpc_status: None,
                 is_stream: false,
@@ -146,7 +146,15 @@ impl Exchange {
         self.0.note(|facts| facts.limit = Some(limit));
     }
 
-    /// Why it did not go well, where nobody else can say: the detail of a fault.
+    /// That it ends by this fault, however its answer fares.
+    pub fn note_fault(&self, fault: &Fault) {
+        self.0.note(|facts| {
+            facts.ending = Some(fault.outcome());
+            facts.detail = fault.detail();
+        });
+    }
+
+    /// Why it did not go well, after the response head.
     pub fn note_detail(&self, detail: &'static str) {
         self.0.note(|facts| facts.detail = detail);
     }
@@ -352,12 +360,13 @@ impl Exchange {
         }
     }
 
-    /// Ends it. The first call gets the record, every later one `None`. Attempts that have not ended end with it, by
-    /// `attempt` where that differs from `outcome`.
+    /// Ends it with `outcome`, or with the fault that was noted. The first call gets the record, every later one
+    /// `None`. An attempt that has not ended ends with it.
     #[must_use]
-    pub fn finish(&self, outcome: Outcome, attempt: Outcome) -> Option<Record> {
+    pub fn finish(&self, outcome: Outcome) -> Option<Record> {
         let core = &self.0;
         let facts = core.facts.borrow_mut().take()?;
+        let outcome = facts.ending.unwrap_or(outcome);
         let now = Instant::now();
         let phases = core.clock.times(now);
         let ended_us = core.micros(now).max(1);
@@ -368,7 +377,7 @@ impl Exchange {
             && last.ended_us == 0
         {
             last.ended_us = ended_us;
-            last.outcome = attempt;
+            last.outcome = outcome;
         }
         let has_head = facts.head_after.is_some();
         Some(Record {

@@ -31,7 +31,7 @@ pub use live::{SWEEP, sweep};
 pub use outcome::{Outcome, Side};
 pub use phase::{PHASES, Phase, PhaseTimes};
 pub use record::{KeepReason, KnownMethod, Protocol, Record, Text, Words};
-pub use serve::{AttemptFault, AttemptRequest, Request, Response, Serve, ServeAttempt};
+pub use serve::{Arrival, AttemptFault, AttemptRequest, Request, Response, Serve, ServeAttempt};
 pub use state::{LimitNote, Timeout};
 pub use trace::{RANDOM, SAMPLED, SpanId, SpanRef, TraceId, TracePlace};
 

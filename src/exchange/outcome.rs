@@ -190,6 +190,24 @@ impl Outcome {
         }
     }
 
+    /// The gRPC status that says the same.
+    #[must_use]
+    pub fn grpc_status(self) -> u8 {
+        match self {
+            Self::Served => 0,
+            Self::ClientClosed => 1,                   // CANCELLED
+            Self::HttpRequestError => 3,               // INVALID_ARGUMENT
+            Self::HttpRequestDenied => 7,              // PERMISSION_DENIED
+            Self::RateLimited | Self::Overloaded => 8, // RESOURCE_EXHAUSTED
+            Self::DestinationNotFound => 12,           // UNIMPLEMENTED
+            Self::ConnectionReadTimeout
+            | Self::ConnectionWriteTimeout
+            | Self::HttpResponseTimeout => 4, // DEADLINE_EXCEEDED
+            Self::ProxyLoopDetected | Self::ProxyInternalError => 13, // INTERNAL
+            _ => 14,                                   // UNAVAILABLE
+        }
+    }
+
     /// The title of a problem document.
     #[must_use]
     pub fn title(self) -> &'static str {

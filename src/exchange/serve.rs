@@ -1,9 +1,11 @@
 //! The one shape of a layer: a tower service from [`Request`] to [`Response`] that fails with a [`Fault`].
 
+use std::rc::Rc;
+
 use http::request::Parts;
 use tower::Service;
 
-use super::{Entered, Exchange, Fault, RequestBody, ResponseBody};
+use super::{Connection, Entered, Exchange, Fault, RequestBody, ResponseBody};
 
 /// A request on its way through the stack. A struct of ours, with the exchange beside the head: `http::Extensions` would
 /// want `Send` and hash at each look.
@@ -59,4 +61,13 @@ impl From<Fault> for AttemptFault {
             unsent: None,
         }
     }
+}
+
+/// A request that has just come in over a client's connection.
+#[derive(Debug)]
+pub struct Arrival {
+    /// As hyper gives it.
+    pub request: http::Request<hyper::body::Incoming>,
+    /// The connection.
+    pub connection: Rc<Connection>,
 }

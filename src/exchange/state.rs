@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::phase::PhaseClock;
 use super::record::KnownMethod;
 use super::{
-    Attempt, BodyError, Connection, Cut, Entered, Phase, Protocol, Text, TracePlace, live,
+    Attempt, BodyError, Connection, Cut, Entered, Outcome, Phase, Protocol, Text, TracePlace, live,
 };
 
 /// What clones of an [`Exchange`](super::Exchange) share.
@@ -39,6 +39,8 @@ pub(super) struct Facts {
     pub(super) method: KnownMethod,
     pub(super) protocol: Protocol,
     pub(super) status: u16,
+    /// The fault that ends it, if one was answered.
+    pub(super) ending: Option<Outcome>,
     pub(super) detail: &'static str,
     pub(super) grpc_status: Option<u8>,
     pub(super) is_stream: bool,

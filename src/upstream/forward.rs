@@ -14,6 +14,7 @@ use http::{HeaderValue, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
 use tower::Service;
 
 use super::connect::connect;
@@ -22,7 +23,7 @@ use super::pool::{Common, EndpointPool, Http1, Http2, Stream};
 use super::{Endpoint, Upstream};
 use crate::exchange::{
     AttemptFault, AttemptRequest, Exchange, Fault, Lease, Outcome, Phase, Request, RequestBody,
-    Response, ResponseBody, RetryClass,
+    Response, ResponseBody, RetryClass, Side,
 };
 
 /// Sends an attempt's request to its endpoint.
@@ -89,25 +90,58 @@ impl Service<AttemptRequest> for Forward {
                 return Err(Fault::new(Outcome::ProxyInternalError, "the endpoint is gone").into());
             };
             let exchange = attempt.request.exchange.clone();
-            let endpoint = Arc::clone(&pool.endpoint);
-            let begun = exchange.enter(Phase::Pick);
+            let sample = Sample {
+                endpoint: Arc::clone(&pool.endpoint),
+                begun: exchange.enter(Phase::Pick),
+                is_open: true,
+            };
             let sent = if upstream.is_http2() {
                 over_http2(&upstream, &pool, attempt).await
             } else {
                 over_http1(&upstream, &pool, attempt).await
             };
-            let took = exchange
-                .enter(Phase::BodyUpstream)
-                .saturating_duration_since(begun);
             match &sent {
-                Ok(response) => endpoint.observe(took, response.status().is_server_error()),
+                Ok(response) => {
+                    exchange.enter(Phase::BodyUpstream);
+                    sample.end(response.status().is_server_error());
+                }
                 // What the client did says nothing about the endpoint.
-                Err(failed)
-                    if failed.fault.outcome().side() == Some(crate::exchange::Side::Client) => {}
-                Err(_) => endpoint.observe(took, true),
+                Err(failed) if failed.fault.outcome().side() == Some(Side::Client) => {
+                    sample.forget();
+                }
+                Err(_) => sample.end(true),
             }
             sent
         })
+    }
+}
+
+/// How long an attempt takes: told to the endpoint when its head is there, when it fails, and also when it is given up,
+/// since an endpoint that hangs must not keep the average of its better days.
+struct Sample {
+    endpoint: Arc<Endpoint>,
+    begun: Instant,
+    is_open: bool,
+}
+
+// === impl Sample ===
+
+impl Sample {
+    fn end(mut self, is_failed: bool) {
+        self.is_open = false;
+        self.endpoint.observe(self.begun.elapsed(), is_failed);
+    }
+
+    fn forget(mut self) {
+        self.is_open = false;
+    }
+}
+
+impl Drop for Sample {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.endpoint.observe(self.begun.elapsed(), false);
+        }
     }
 }
 

@@ -1,0 +1,271 @@
+//! The layer that answers for the proxy: the only place where a fault becomes a response.
+//!
+//! It stands right below `ObserveExchange`, so that the status which the client gets is the one that is observed, and
+//! above everything that can refuse. It also catches a panic below it as a fault: a bug costs one exchange and never the
+//! process. And it adds what every response carries: the request id, and where they are asked for, the rate limit's state
+//! and `Server-Timing`.
+
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use tower::Service;
+
+use crate::exchange::{
+    Exchange, Fault, Outcome, Phase, Request, Response, ResponseBody, Serve,
+};
+use crate::telemetry::{Event, emit};
+
+/// `X-Request-Id`, of no RFC.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// Turns faults and panics into responses.
+#[derive(Clone, Debug)]
+pub struct Respond<S> {
+    inner: S,
+    rules: Rc<ResponseRules>,
+}
+
+/// What every response carries.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseRules {
+    /// By listener: whether responses carry `X-Request-Id`.
+    pub request_id: Vec<bool>,
+    /// Whether responses carry `Server-Timing`.
+    pub server_timing: bool,
+}
+
+/// How a client wants to be told of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Language {
+    /// `application/problem+json`, RFC 9457.
+    Problem,
+    /// A small HTML page.
+    Html,
+    /// gRPC's trailers-only response.
+    Grpc,
+}
+
+// === impl Respond ===
+
+impl<S> Respond<S> {
+    /// Answers for `inner` by these rules.
+    #[must_use]
+    pub fn new(inner: S, rules: Rc<ResponseRules>) -> Self {
+        Self { inner, rules }
+    }
+}
+
+impl<S: Serve> Service<Request> for Respond<S> {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = RespondFuture<S::Future>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let exchange = request.exchange.clone();
+        let language = Language::of(&request.head.headers);
+        let inner = catch_unwind(AssertUnwindSafe(|| self.inner.call(request))).ok();
+        RespondFuture { inner, exchange, language, rules: Rc::clone(&self.rules) }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The response, whatever happens.
+    pub struct RespondFuture<F> {
+        // `None` where `call` panicked.
+        #[pin]
+        inner: Option<F>,
+        exchange: Exchange,
+        language: Language,
+        rules: Rc<ResponseRules>,
+    }
+}
+
+impl<F: Future<Output = Result<Response, Fault>>> Future for RespondFuture<F> {
+    type Output = Result<Response, std::convert::Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let polled = match this.inner.as_mut().as_pin_mut() {
+            Some(inner) => catch_unwind(AssertUnwindSafe(|| inner.poll(cx))).ok(),
+            None => None,
+        };
+        let result = match polled {
+            Some(poll) => ready!(poll),
+            None => {
+                emit(Event::Panicked);
+                Err(Fault::new(Outcome::ProxyInternalError, "a layer panicked"))
+            }
+        };
+        let mut response = match result {
+            Ok(response) => response,
+            Err(fault) => {
+                this.exchange.enter(Phase::BodyClient);
+                this.exchange.note_fault(&fault);
+                answer(&fault, this.exchange, *this.language)
+            }
+        };
+        this.rules.dress(response.headers_mut(), this.exchange);
+        Poll::Ready(Ok(response))
+    }
+}
+
+// === impl ResponseRules ===
+
+impl ResponseRules {
+    fn dress(&self, headers: &mut HeaderMap, exchange: &Exchange) {
+        let listener = usize::from(exchange.connection().listener);
+        if self.request_id.get(listener).copied().unwrap_or(true)
+            && let Some(id) = request_id(exchange)
+        {
+            headers.insert(X_REQUEST_ID, id);
+        }
+        if let Some(limit) = exchange.limit() {
+            let value = format!(
+                "limit={}, remaining={}, reset={}",
+                limit.limit,
+                limit.remaining,
+                whole_seconds(limit.reset)
+            );
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(RATE_LIMIT, value);
+            }
+        }
+        if self.server_timing {
+            let mut value = String::new();
+            for (phase, time) in exchange.times().iter() {
+                let comma = if value.is_empty() { "" } else { ", " };
+                let millis = time.as_secs_f64() * 1e3;
+                // Writing to a string cannot fail.
+                let _ = write!(value, "{comma}{};dur={millis:.3}", phase.as_str());
+            }
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.append(SERVER_TIMING, value);
+            }
+        }
+    }
+}
+
+/// The client's own request id, else the trace id.
+pub(super) fn request_id(exchange: &Exchange) -> Option<HeaderValue> {
+    let own = exchange
+        .with_text(|text| {
+            let id = text.words().request_id;
+            (!id.is_empty()).then(|| HeaderValue::from_str(id).ok()).flatten()
+        })
+        .flatten();
+    own.or_else(|| {
+        exchange.with_trace(|trace| HeaderValue::from_bytes(&trace.trace_id.hex()).ok()).flatten()
+    })
+}
+
+// === impl Language ===
+
+impl Language {
+    fn of(headers: &HeaderMap) -> Self {
+        let has = |name, what: &[u8]| {
+            headers.get(name).is_some_and(|value: &HeaderValue| {
+                value.as_bytes().windows(what.len()).any(|window| window.eq_ignore_ascii_case(what))
+            })
+        };
+        if has(header::CONTENT_TYPE, b"application/grpc") {
+            Self::Grpc
+        } else if has(header::ACCEPT, b"text/html") {
+            Self::Html
+        } else {
+            Self::Problem
+        }
+    }
+}
+
+// === answers ===
+
+fn answer(fault: &Fault, exchange: &Exchange, language: Language) -> Response {
+    let outcome = fault.outcome();
+    // 499 is what is logged; it never goes out, since nobody is there to read it.
+    let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = match language {
+        Language::Grpc => trailers_only(outcome, exchange),
+        Language::Html => html(outcome, status, exchange),
+        Language::Problem => problem(outcome, status, exchange),
+    };
+    let headers = response.headers_mut();
+    let (token, details) = outcome.proxy_status();
+    let value = match details {
+        Some(details) => format!("sightglass; error={token}; details=\"{details}\""),
+        None => format!("sightglass; error={token}"),
+    };
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(PROXY_STATUS, value);
+    }
+    if outcome == Outcome::RateLimited
+        && let Some(limit) = exchange.limit()
+    {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(limit.reset)));
+    }
+    response
+}
+
+/// Seconds as a header says them: rounded up, since one who comes a moment early is refused again.
+fn whole_seconds(time: std::time::Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+fn problem(outcome: Outcome, status: StatusCode, exchange: &Exchange) -> Response {
+    let trace_id = exchange.trace().trace_id;
+    let body = format!(
+        "{{\"type\":\"urn:sightglass:outcome:{outcome}\",\"title\":\"{}\",\"status\":{},\
+         \"outcome\":\"{outcome}\",\"trace_id\":\"{trace_id}\"}}\n",
+        outcome.title(),
+        status.as_u16(),
+    );
+    reply(status, "application/problem+json", body)
+}
+
+fn html(outcome: Outcome, status: StatusCode, exchange: &Exchange) -> Response {
+    let trace_id = exchange.trace().trace_id;
+    let title = outcome.title();
+    let code = status.as_u16();
+    let body = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{code} {title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width\"><style>body{{font:1rem/1.5 system-ui,\
+         sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem;color-scheme:light dark}}\
+         code{{overflow-wrap:anywhere}}</style></head><body><h1>{code}</h1><p>{title}.</p>\
+         <p><code>{outcome}</code><br>trace <code>{trace_id}</code></p></body></html>\n"
+    );
+    reply(status, "text/html; charset=utf-8", body)
+}
+
+fn reply(status: StatusCode, media_type: &'static str, body: String) -> Response {
+    let mut response = Response::new(ResponseBody::Full(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// gRPC over HTTP/2, "Trailers-Only": a gRPC client reads nothing else.
+fn trailers_only(outcome: Outcome, exchange: &Exchange) -> Response {
+    let status = outcome.grpc_status();
+    exchange.note_grpc_status(status);
+    let mut response = Response::new(ResponseBody::Empty);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(status)));
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(outcome.title()));
+    response
+}

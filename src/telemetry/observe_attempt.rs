@@ -1,0 +1,73 @@
+//! The layer around one attempt: it begins and ends here, and its trace context goes upstream.
+//!
+//! It stands below `Balance`, since the endpoint must be known, and above `AttemptTimeout`, so that an attempt that is
+//! given up is seen as one.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tower::Service;
+
+use super::trace::propagation;
+use crate::exchange::{AttemptFault, AttemptRequest, Exchange, Response, ServeAttempt, SpanId};
+
+/// Opens an attempt for each request that goes to an endpoint.
+#[derive(Clone, Debug)]
+pub struct ObserveAttempt<S> {
+    inner: S,
+    is_propagating: bool,
+}
+
+// === impl ObserveAttempt ===
+
+impl<S> ObserveAttempt<S> {
+    /// Observes `inner`; the trace context goes upstream where `is_propagating`.
+    #[must_use]
+    pub fn new(inner: S, is_propagating: bool) -> Self {
+        Self { inner, is_propagating }
+    }
+}
+
+impl<S: ServeAttempt> Service<AttemptRequest> for ObserveAttempt<S> {
+    type Response = Response;
+    type Error = AttemptFault;
+    type Future = ObserveAttemptFuture<S::Future>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), AttemptFault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut attempt: AttemptRequest) -> Self::Future {
+        let exchange = attempt.request.exchange.clone();
+        let span_id = SpanId::random();
+        exchange.begin_attempt(attempt.upstream, attempt.endpoint, span_id);
+        if self.is_propagating {
+            let headers = &mut attempt.request.head.headers;
+            exchange.with_trace(|place| propagation::inject(place, span_id, headers));
+        }
+        ObserveAttemptFuture { inner: self.inner.call(attempt), exchange }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The attempt under way.
+    pub struct ObserveAttemptFuture<F> {
+        #[pin]
+        inner: F,
+        exchange: Exchange,
+    }
+}
+
+impl<F: Future<Output = Result<Response, AttemptFault>>> Future for ObserveAttemptFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        match &result {
+            Ok(response) => this.exchange.note_attempt_head(response.status().as_u16()),
+            Err(failed) => this.exchange.end_attempt(failed.fault.outcome()),
+        }
+        Poll::Ready(result)
+    }
+}

@@ -1,0 +1,127 @@
+//! The response's body as the client gets it: where an exchange usually ends.
+//!
+//! hyper drops a body of known length, and that of any HEAD, 204 or 304, without asking for its end. So a drop means
+//! `served` when nothing was left to send, and only otherwise that the client went away.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+
+use super::observe_exchange::Open;
+use crate::exchange::{Outcome, Phase, Response, ResponseBody, Timeout};
+
+/// The body of every response.
+#[derive(Debug)]
+pub struct ObservedBody {
+    inner: ResponseBody,
+    open: Open,
+    /// Bytes that the head announced and that have not passed; `None` where it announced nothing.
+    left: Option<u64>,
+}
+
+/// A response could not be sent whole.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CutOff(&'static str);
+
+/// Observes a response from its head on.
+pub(super) fn observe(response: Response, open: Open) -> http::Response<ObservedBody> {
+    let is_stream = response
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|media_type| media_type.as_bytes().starts_with(b"text/event-stream"));
+    open.exchange.note_head(response.status().as_u16(), is_stream);
+    let has_no_body = matches!(response.status().as_u16(), 204 | 304);
+    response.map(|inner| {
+        let left = if has_no_body { Some(0) } else { inner.size_hint().exact() };
+        ObservedBody { inner, open, left }
+    })
+}
+
+// === impl ObservedBody ===
+
+impl ObservedBody {
+    fn cut_off(&mut self, outcome: Outcome, why: &'static str) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        self.open.exchange.note_detail(why);
+        self.open.end(outcome);
+        Poll::Ready(Some(Err(CutOff(why))))
+    }
+
+    fn is_whole(&self) -> bool {
+        self.left == Some(0) || self.inner.is_end_stream()
+    }
+}
+
+impl Body for ObservedBody {
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        let this = &mut *self;
+        match this.open.exchange.expired() {
+            Some(Timeout::Total) => {
+                return this.cut_off(Outcome::HttpResponseTimeout, "the route's total time was up");
+            }
+            Some(Timeout::UpstreamIdle) => {
+                return this
+                    .cut_off(Outcome::ConnectionReadTimeout, "the upstream paused too long in its body");
+            }
+            _ => {}
+        }
+        match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Pending => {
+                this.open.exchange.woken_by(cx.waker());
+                if this.open.exchange.phase() != Phase::BodyUpstream {
+                    this.open.exchange.enter(Phase::BodyUpstream);
+                }
+                Poll::Pending
+            }
+            Poll::Ready(None) => {
+                this.open.end(Outcome::Served);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(_))) => {
+                this.cut_off(Outcome::HttpResponseIncomplete, "the upstream's body ended early")
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                this.open.exchange.enter(Phase::BodyClient);
+                if let Some(data) = frame.data_ref() {
+                    let size = data.remaining() as u64;
+                    this.open.exchange.count_out(size);
+                    this.left = this.left.map(|left| left.saturating_sub(size));
+                } else if let Some(trailers) = frame.trailers_ref()
+                    && let Some(status) = trailers.get("grpc-status")
+                    && let Some(status) = status.to_str().ok().and_then(|text| text.parse().ok())
+                {
+                    this.open.exchange.note_grpc_status(status);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for ObservedBody {
+    fn drop(&mut self) {
+        let outcome = match self.open.exchange.expired() {
+            Some(Timeout::ClientTaking) => Outcome::ConnectionWriteTimeout,
+            Some(Timeout::Total) => Outcome::HttpResponseTimeout,
+            _ if self.is_whole() => Outcome::Served,
+            _ => Outcome::ClientClosed,
+        };
+        self.open.end(outcome);
+    }
+}

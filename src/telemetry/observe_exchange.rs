@@ -1,0 +1,113 @@
+//! The outermost layer: an exchange begins and ends here.
+//!
+//! It stands above everything, so that it sees refusals, faults, panics and clients that go away. It decides nothing:
+//! without it the same bytes would pass.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::Version;
+use tower::Service;
+
+use super::{Desk, ObservedBody};
+use crate::exchange::{Arrival, Exchange, Outcome, Protocol, Request, RequestBody, Response};
+
+/// Opens an exchange for each request, and sees to it that it ends exactly once.
+#[derive(Clone, Debug)]
+pub struct ObserveExchange<S> {
+    inner: S,
+    desk: Desk,
+    generation: u32,
+}
+
+// === impl ObserveExchange ===
+
+impl<S> ObserveExchange<S> {
+    /// Observes `inner`, which runs under this generation of the configuration, and hands records to `desk`.
+    #[must_use]
+    pub fn new(inner: S, desk: Desk, generation: u32) -> Self {
+        Self { inner, desk, generation }
+    }
+}
+
+impl<S> Service<Arrival> for ObserveExchange<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = http::Response<ObservedBody>;
+    type Error = Infallible;
+    type Future = ObserveExchangeFuture<S::Future>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, arrival: Arrival) -> Self::Future {
+        let (head, body) = arrival.request.into_parts();
+        let protocol = match head.version {
+            Version::HTTP_2 => Protocol::Http2,
+            Version::HTTP_10 | Version::HTTP_09 => Protocol::Http10,
+            _ => Protocol::Http11,
+        };
+        let exchange = Exchange::open(&arrival.connection, &head.method, protocol, self.generation);
+        let open = Open { exchange: exchange.clone(), desk: Some(self.desk.clone()) };
+        let body = RequestBody::from_client(body, &exchange);
+        ObserveExchangeFuture { inner: self.inner.call(Request { head, body, exchange }), open }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The response; until it is there, dropping this is the client going away.
+    pub struct ObserveExchangeFuture<F> {
+        #[pin]
+        inner: F,
+        open: Open,
+    }
+}
+
+impl<F> Future for ObserveExchangeFuture<F>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    type Output = Result<http::Response<ObservedBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.open.exchange.woken_by(cx.waker());
+        let Ok(response) = ready!(this.inner.poll(cx));
+        Poll::Ready(Ok(super::observe_body::observe(response, this.open.take())))
+    }
+}
+
+/// An exchange that has not ended. Dropping it ends it: the client went away.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) exchange: Exchange,
+    /// `None` once it has ended, or was handed on.
+    desk: Option<Desk>,
+}
+
+// === impl Open ===
+
+impl Open {
+    /// Hands it on.
+    fn take(&mut self) -> Self {
+        Self { exchange: self.exchange.clone(), desk: self.desk.take() }
+    }
+
+    /// Ends it.
+    pub(super) fn end(&mut self, outcome: Outcome) {
+        if let Some(desk) = self.desk.take()
+            && let Some(record) = self.exchange.finish(outcome)
+        {
+            desk.take(record);
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.end(Outcome::ClientClosed);
+    }
+}
