@@ -1,0 +1,185 @@
+//! One client's connection, from its first byte to its last: hyper does the protocol, this says when it ends.
+
+use std::error::Error as _;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::io::ClientIo;
+use super::sniff::{Opening, opening};
+use super::worker::{ListenerParts, Worker};
+use crate::exchange::{Arrival, Connection, Cut};
+use crate::proxy::stack::FrontFuture;
+use crate::telemetry::ObservedBody;
+
+/// hyper's own default; setting it costs an allocation a request.
+const HYPER_HEADERS: usize = 100;
+
+/// hyper's two kinds of connection, as far as this file is concerned.
+trait Conversation: Future<Output = Result<(), hyper::Error>> {
+    /// Takes no further requests.
+    fn wind_down(self: Pin<&mut Self>);
+}
+
+/// Hands each request of one connection to the worker's stack.
+#[derive(Clone)]
+struct ToStack {
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+}
+
+/// Puts hyper's stream tasks on this worker.
+#[derive(Clone, Copy, Debug)]
+struct OnThisWorker;
+
+/// Serves a connection to its end. Returns why it ended badly, if it did: the `reason` label.
+pub(super) async fn serve(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    connection: Rc<Connection>,
+    parts: Rc<ListenerParts>,
+) -> Option<&'static str> {
+    let plan = &parts.plan;
+    let opening = match (plan.http1, plan.http2) {
+        (true, false) => Ok(Opening::Http1),
+        (false, true) => Ok(Opening::Http2),
+        _ => match until_cut(&connection, opening(&stream)).await {
+            Some(opening) => opening,
+            None => return reason_of_cut(&connection),
+        },
+    };
+    let service = ToStack { worker, connection: Rc::clone(&connection) };
+    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&connection)));
+    let head = plan.limits.head.as_usize();
+    match opening {
+        Ok(Opening::Closed) => None,
+        Err(_) => Some("io"),
+        Ok(Opening::Http1) => {
+            let mut http = http1::Builder::new();
+            http.header_read_timeout(None).max_header_size(head).max_buf_size(head.max(64 << 10));
+            if plan.limits.headers != HYPER_HEADERS {
+                http.max_headers(plan.limits.headers);
+            }
+            drive(&connection, http.serve_connection(io, service)).await
+        }
+        Ok(Opening::Http2) => {
+            connection.note_preface();
+            let mut http = http2::Builder::new(OnThisWorker);
+            http.max_concurrent_streams(plan.limits.streams)
+                .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
+                .max_pending_accept_reset_streams(20)
+                .max_local_error_reset_streams(Some(128));
+            drive(&connection, http.serve_connection(io, service)).await
+        }
+    }
+}
+
+/// Drives a connection until it ends or is cut.
+async fn drive(
+    connection: &Connection,
+    conversation: impl Conversation,
+) -> Option<&'static str> {
+    let mut conversation = pin!(conversation);
+    let mut is_winding_down = false;
+    let ended = poll_fn(|cx| {
+        connection.driven_by(cx.waker());
+        match connection.is_cut() {
+            Some(Cut::Drain) if !is_winding_down => {
+                is_winding_down = true;
+                conversation.as_mut().wind_down();
+            }
+            Some(Cut::Drain) | None => {}
+            Some(_) => return Poll::Ready(None),
+        }
+        conversation.as_mut().poll(cx).map(Some)
+    });
+    match ended.await {
+        None => reason_of_cut(connection),
+        Some(Ok(())) => None,
+        Some(Err(error)) => reason_of(&error),
+    }
+}
+
+/// Waits for `work` unless the connection is cut first.
+async fn until_cut<T>(connection: &Connection, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        connection.driven_by(cx.waker());
+        if connection.is_cut().is_some() {
+            return Poll::Ready(None);
+        }
+        work.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// An idle connection that is closed is no error, nor is one at the end of the process.
+fn reason_of_cut(connection: &Connection) -> Option<&'static str> {
+    match connection.is_cut()? {
+        Cut::HeadTimeout => Some("head_timeout"),
+        Cut::WriteTimeout => Some("write_timeout"),
+        Cut::IdleTimeout | Cut::Drain => None,
+    }
+}
+
+/// What hyper's error says of the connection, in a closed set of words. `None` where an exchange tells it already.
+fn reason_of(error: &hyper::Error) -> Option<&'static str> {
+    if error.is_parse_too_large() {
+        return Some("head_too_large");
+    }
+    if error.is_parse() {
+        return Some("malformed");
+    }
+    if error.is_incomplete_message() {
+        return Some("closed_early");
+    }
+    if error.is_user() || error.is_body_write_aborted() {
+        return None;
+    }
+    let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    match http2 {
+        Some(error) if error.is_io() => Some("io"),
+        Some(error) if error.reason() == Some(h2::Reason::NO_ERROR) => None,
+        Some(error) if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) => Some("http2_abuse"),
+        Some(_) => Some("http2_protocol"),
+        None => Some("io"),
+    }
+}
+
+// === impl ToStack ===
+
+impl hyper::service::Service<Request<Incoming>> for ToStack {
+    type Response = http::Response<ObservedBody>;
+    type Error = std::convert::Infallible;
+    type Future = FrontFuture;
+
+    fn call(&self, request: Request<Incoming>) -> FrontFuture {
+        self.worker.call(Arrival { request, connection: Rc::clone(&self.connection) })
+    }
+}
+
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisWorker {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+impl Conversation for http1::Connection<TokioIo<ClientIo>, ToStack> {
+    fn wind_down(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl Conversation for http2::Connection<TokioIo<ClientIo>, ToStack, OnThisWorker> {
+    fn wind_down(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}

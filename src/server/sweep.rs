@@ -1,0 +1,94 @@
+//! The worker's sweep over its connections: closes those whose request head is late or that idle too long.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::exchange::{Activity, Connection, Cut};
+
+/// How long the clients of one listener may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) head: Duration,
+    pub(super) idle: Duration,
+}
+
+/// The connections of one worker.
+#[derive(Default)]
+pub(super) struct Connections {
+    slots: RefCell<Vec<Option<(Weak<Connection>, Patience)>>>,
+    free: RefCell<Vec<usize>>,
+}
+
+/// A place among them; free again when dropped.
+pub(super) struct Seat {
+    connections: Rc<Connections>,
+    place: usize,
+}
+
+// === impl Connections ===
+
+impl Connections {
+    /// Takes a place for a connection.
+    pub(super) fn seat(self: &Rc<Self>, connection: &Rc<Connection>, patience: Patience) -> Seat {
+        let mut slots = self.slots.borrow_mut();
+        let entry = Some((Rc::downgrade(connection), patience));
+        let place = match self.free.borrow_mut().pop() {
+            Some(place) => {
+                slots[place] = entry;
+                place
+            }
+            None => {
+                slots.push(entry);
+                slots.len() - 1
+            }
+        };
+        Seat { connections: Rc::clone(self), place }
+    }
+
+    /// Cuts what has taken too long.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.each(|connection, patience| {
+            let late = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
+            match connection.activity() {
+                Activity::Head(since) if late(since, patience.head) => {
+                    connection.cut(Cut::HeadTimeout);
+                }
+                Activity::Idle(since) if late(since, patience.idle) => {
+                    connection.cut(Cut::IdleTimeout);
+                }
+                _ => {}
+            }
+        });
+    }
+
+    /// Asks all of them to end when they have answered what they were asked.
+    pub(super) fn drain(&self) {
+        self.each(|connection, _| connection.cut(Cut::Drain));
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.slots.borrow().len() - self.free.borrow().len()
+    }
+
+    fn each(&self, visit: impl Fn(&Connection, &Patience)) {
+        // Cutting only wakes a task; nothing of ours runs while the slots are borrowed.
+        for (connection, patience) in self.slots.borrow().iter().flatten() {
+            if let Some(connection) = connection.upgrade() {
+                visit(&connection, patience);
+            }
+        }
+    }
+}
+
+// === impl Seat ===
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.connections.slots.borrow_mut()[self.place] = None;
+        self.connections.free.borrow_mut().push(self.place);
+    }
+}

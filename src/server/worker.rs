@@ -1,0 +1,265 @@
+//! A worker: one thread, its connections, and its own copy of the stack.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tower::Service;
+
+use super::accept::{accept, prepare};
+use super::connection::serve;
+use super::sweep::{Connections, Patience};
+use crate::config;
+use crate::exchange::{self, Arrival, Connection, Gauge, SWEEP};
+use crate::graph::Graph;
+use crate::proxy::stack::{Front, FrontFuture};
+use crate::telemetry::{Desk, ListenerMeters};
+use crate::upstream::Pools;
+
+/// How often a worker without live exchanges sweeps.
+const IDLE_SWEEP: Duration = Duration::from_millis(100);
+/// Fresh connections that may wait for a worker; beyond, the one that accepted keeps them.
+const INBOX: usize = 1024;
+
+/// What the workers know of each other: how many connections each has, and where to leave a fresh one.
+#[derive(Clone)]
+pub struct Team {
+    members: Arc<[Member]>,
+}
+
+struct Member {
+    connections: Gauge,
+    inbox: mpsc::Sender<Placed>,
+}
+
+/// Where a worker finds connections that others have accepted for it.
+#[derive(Debug)]
+pub struct Inbox(mpsc::Receiver<Placed>);
+
+/// A connection that was just accepted.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    pub(super) stream: std::net::TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) listener: u16,
+}
+
+/// A connection that has a worker and is counted there.
+#[derive(Debug)]
+struct Placed {
+    fresh: Fresh,
+    _counted: (exchange::Entered, exchange::Entered),
+}
+
+/// A listener as the workers see it.
+#[derive(Debug)]
+pub(super) struct ListenerParts {
+    pub(super) plan: config::Listener,
+    meters: ListenerMeters,
+}
+
+/// A worker.
+pub struct Worker {
+    index: usize,
+    team: Team,
+    listeners: Vec<Rc<ListenerParts>>,
+    graph: Arc<ArcSwap<Graph>>,
+    stack: RefCell<(u32, Front)>,
+    desk: Desk,
+    pools: Pools,
+    connections: Rc<Connections>,
+    is_draining: Cell<bool>,
+}
+
+static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
+// === impl Team ===
+
+impl Team {
+    /// A team whose members count their connections on these gauges, and the inbox of each.
+    #[must_use]
+    pub fn new(gauges: Vec<Gauge>) -> (Self, Vec<Inbox>) {
+        let (members, inboxes): (Vec<_>, Vec<_>) = gauges
+            .into_iter()
+            .map(|connections| {
+                let (inbox, receiver) = mpsc::channel(INBOX);
+                (Member { connections, inbox }, Inbox(receiver))
+            })
+            .unzip();
+        (Self { members: members.into() }, inboxes)
+    }
+
+    /// The worker with the fewest connections; `own` where it is among them, since handing over costs a wake-up.
+    fn least_loaded(&self, own: usize) -> usize {
+        let mut best = (self.members[own].connections.get(), own);
+        for (index, member) in self.members.iter().enumerate() {
+            let load = member.connections.get();
+            if load < best.0 {
+                best = (load, index);
+            }
+        }
+        best.1
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// A worker of this team, which serves under whatever `graph` holds.
+    #[must_use]
+    pub fn new(index: usize, team: Team, graph: Arc<ArcSwap<Graph>>, desk: Desk) -> Rc<Self> {
+        let now = graph.load_full();
+        let pools = Pools::default();
+        let stack = now.stack(&desk, &pools);
+        let listeners = now
+            .listeners()
+            .map(|(plan, meters)| {
+                Rc::new(ListenerParts { plan: plan.clone(), meters: meters.clone() })
+            })
+            .collect();
+        Rc::new(Self {
+            index,
+            team,
+            listeners,
+            stack: RefCell::new((now.generation, stack)),
+            graph,
+            desk,
+            pools,
+            connections: Rc::default(),
+            is_draining: Cell::new(false),
+        })
+    }
+
+    /// Serves until `drained` says that it is over: accepts on these sockets (one a listener, in the plan's order), takes
+    /// in what others have accepted for it, and sweeps. `draining` starts the end: nothing new is taken in, and what is
+    /// there may finish.
+    pub async fn run(
+        self: Rc<Self>,
+        sockets: Vec<std::net::TcpListener>,
+        inbox: Inbox,
+        draining: impl Future<Output = ()>,
+    ) {
+        let mut accepting = JoinSet::new();
+        for (listener, socket) in (0..).zip(sockets) {
+            accepting.spawn_local(accept(Rc::clone(&self), listener, socket));
+        }
+        let mut receiving = JoinSet::new();
+        receiving.spawn_local(Rc::clone(&self).receive(inbox));
+        let mut sweeping = JoinSet::new();
+        sweeping.spawn_local(Rc::clone(&self).sweep());
+
+        draining.await;
+        drop(accepting); // closes the sockets: from now on the kernel refuses
+        drop(receiving);
+        self.is_draining.set(true);
+        self.connections.drain();
+        while self.connections.count() > 0 {
+            tokio::time::sleep(SWEEP).await;
+        }
+        self.desk.flush();
+        drop(sweeping);
+    }
+
+    /// Hands the records that are still here to telemetry; for the end of a worker that did not drain in time.
+    pub fn flush(&self) {
+        self.desk.flush();
+    }
+
+    /// A request of one of its connections, to the stack of the newest graph.
+    pub(super) fn call(&self, arrival: Arrival) -> FrontFuture {
+        let mut stack = self.stack.borrow_mut();
+        let graph = self.graph.load();
+        if graph.generation != stack.0 {
+            self.desk.set_plan(Arc::clone(&graph.plan), graph.generation);
+            self.pools.retain(|id| graph.has_endpoint(id));
+            *stack = (graph.generation, graph.stack(&self.desk, &self.pools));
+        }
+        drop(graph);
+        stack.1.call(arrival)
+    }
+
+    /// Gives a fresh connection to the worker with the fewest.
+    pub(super) fn place(self: &Rc<Self>, fresh: Fresh) {
+        let Some(listener) = self.listeners.get(usize::from(fresh.listener)) else { return };
+        let meters = &listener.meters;
+        meters.connections.count();
+        let limit = i64::try_from(listener.plan.limits.connections).unwrap_or(i64::MAX);
+        let Some(active) = meters.active.enter_below(limit) else {
+            meters.error("limit").count();
+            return;
+        };
+        let best = self.team.least_loaded(self.index);
+        let member = &self.team.members[best];
+        let placed = Placed { fresh, _counted: (active, member.connections.enter()) };
+        if best == self.index {
+            self.take_in(placed);
+        } else if let Err(
+            mpsc::error::TrySendError::Full(placed) | mpsc::error::TrySendError::Closed(placed),
+        ) = member.inbox.try_send(placed)
+        {
+            self.take_in(placed);
+        }
+    }
+
+    async fn receive(self: Rc<Self>, mut inbox: Inbox) {
+        while let Some(placed) = inbox.0.recv().await {
+            self.take_in(placed);
+        }
+    }
+
+    fn take_in(self: &Rc<Self>, placed: Placed) {
+        let Some(parts) = self.listeners.get(usize::from(placed.fresh.listener)).cloned() else {
+            return;
+        };
+        let Fresh { stream, peer, listener } = placed.fresh;
+        let counted = placed._counted;
+        let prepared = prepare(&stream).and_then(|local| Ok((local, TcpStream::from_std(stream)?)));
+        let Ok((local, stream)) = prepared else {
+            parts.meters.error("io").count();
+            return;
+        };
+        let connection = Rc::new(Connection::new(
+            NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed),
+            listener,
+            peer,
+            local,
+            false,
+            parts.plan.timeout.body,
+        ));
+        let timeout = parts.plan.timeout;
+        let patience = Patience { head: timeout.head, idle: timeout.idle };
+        let seat = self.connections.seat(&connection, patience);
+        let worker = Rc::clone(self);
+        // The task ends with its connection: by the client, by the sweep, or at the latest with this worker's runtime.
+        tokio::task::spawn_local(async move {
+            let meters = parts.meters.clone();
+            if let Some(reason) = serve(worker, stream, connection, parts).await {
+                meters.error(reason).count();
+            }
+            drop((seat, counted));
+        });
+    }
+
+    async fn sweep(self: Rc<Self>) {
+        let mut connections_swept = Instant::now();
+        loop {
+            let live = exchange::sweep();
+            let now = Instant::now();
+            if now.saturating_duration_since(connections_swept) >= IDLE_SWEEP {
+                connections_swept = now;
+                self.connections.sweep(now);
+                self.pools.sweep();
+            }
+            self.desk.flush();
+            tokio::time::sleep(if live > 0 { SWEEP } else { IDLE_SWEEP }).await;
+        }
+    }
+}
