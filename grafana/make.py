@@ -238,14 +238,14 @@ def endpoints():
 def limits():
     everything = rate(f"{SERVER}_count", R)
     return [
-        series("Retries", [q(rate("sightglass_retries_total", R, "route, reason"), "{{route}} {{reason}}")], "cps", "Second and further attempts: failures that clients may not have seen."),
+        series("Retries", [q(rate("sightglass_retries_total", R, "route, reason"), "{{route}} {{reason}}")], "cps", "Second and further attempts: failures that clients may not have seen.", width=6),
         series("Retry budget exhausted", [q(rate("sightglass_retry_budget_exhausted_total", R, "route, reason"), "{{route}} {{reason}}")], "cps",
-               "Retries that were wanted and not made, so that a failing upstream is not hit harder."),
+               "Retries that were wanted and not made, so that a failing upstream is not hit harder.", width=6),
         series("Refused by limits", [q(rate("sightglass_rate_limited_total", R, "route, limiter"), "{{route}} rate {{limiter}}"),
                                      q(rate("sightglass_overloaded_total", R, "route, upstream, limiter"), "{{route}} {{upstream}} overloaded {{limiter}}")], "reqps",
-               "Rate limits (429) and concurrency or circuit limits (503)."),
+               "Rate limits (429) and concurrency or circuit limits (503).", width=6),
         series("Attempts an exchange", [q(f"{rate(f'{CLIENT}_count', U)} / ({everything} > 0)", "attempts an exchange")], "short",
-               "Near 1. A rise is a retry storm in the making.", width=8),
+               "Near 1. A rise is a retry storm in the making.", width=6),
     ]
 
 
@@ -259,8 +259,10 @@ def connections():
         series("Connections by worker", [q(worker, "{{instance}} worker {{worker}}")], "short", "New connections are spread by load.", width=6),
         series("Streams and tunnels", [q(quantile(0.5, "sightglass_stream_duration_seconds", R, "route"), "{{route}} p50")], "s", "Whole length of tunnels and event streams.", width=6),
         series("CPU", [q(rate("process_cpu_seconds_total", I, "instance"), "{{instance}}")], "short", "Cores in use.", width=6),
+        series("Workers busy", [q(rate("tokio_worker_busy_seconds_total", I, "instance, runtime"), "{{instance}} {{runtime}}")], "percentunit",
+               "Share of time that each runtime's thread works. One near 100 % while others idle: connections are unevenly spread.", width=6),
         series("Memory", [q(f"process_resident_memory_bytes{{{I}}}", "{{instance}}")], "bytes", "Resident.", width=6),
-        series("File descriptors", [q(f"process_open_fds{{{I}}}", "{{instance}} open"), q(f"process_max_fds{{{I}}}", "{{instance}} limit")], "short", "Two for each exchange in flight, and those kept idle.", width=6),
+        series("File descriptors", [q(f"process_open_fds{{{I}}}", "{{instance}} open"), q(f"process_max_fds{{{I}}}", "{{instance}} limit")], "short", "Two for each exchange in flight, and those kept idle.", width=24, height=6),
     ]
 
 
