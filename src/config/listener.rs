@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::Deserialize;
 
-use super::{ByteSize, Name};
+use super::notes::At;
+use super::ranges::{check_size, check_time, check_whole};
+use super::{ByteSize, DurationWritten, Name, names};
 
 /// One place where clients connect.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +90,203 @@ impl Default for ListenerLimits {
             headers: 100,
             uri: ByteSize(8 << 10),
             streams: 100,
+        }
+    }
+}
+
+// === As written ===
+
+/// One place where clients connect.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListenerWritten {
+    /// The name, unique among listeners: the `listener` label of its metrics.
+    pub(super) name: String,
+    /// The IP address and port to bind; port 0 binds a free one, which the ready line prints.
+    pub(super) address: String,
+    /// What is spoken (default both). In clear text both share the port, HTTP/2 by prior knowledge.
+    #[serde(default)]
+    protocols: Option<Vec<ProtocolWritten>>,
+    /// Peers that may set `X-Forwarded-*` and `Forwarded` (default none): networks or addresses.
+    #[serde(default)]
+    trusted_proxies: Vec<String>,
+    /// Whose trace context is followed (default private).
+    #[serde(default)]
+    trace_context: Option<TraceContextWritten>,
+    /// Whether `X-Request-Id` goes upstream and back (default true).
+    #[serde(default)]
+    request_id: Option<bool>,
+    /// How long clients may take.
+    #[serde(default)]
+    timeout: ListenerTimeoutsWritten,
+    /// How much clients may send and hold.
+    #[serde(default)]
+    limits: ListenerLimitsWritten,
+    /// Whether connections begin with a PROXY header, versions 1 and 2 (default off).
+    #[serde(default)]
+    proxy_protocol: Option<ProxyProtocolWritten>,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum ProtocolWritten {
+    /// HTTP/1.1 and 1.0.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// Whose `traceparent` is followed; for others the trace is restarted and theirs kept as a link.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TraceContextWritten {
+    /// Only peers in `trusted_proxies`.
+    Trusted,
+    /// These, and clients whose address is loopback or private.
+    Private,
+    /// Everybody.
+    All,
+    /// Nobody.
+    None,
+}
+
+/// Whether connections begin with a PROXY header.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum ProxyProtocolWritten {
+    /// They do not.
+    Off,
+    /// They must.
+    Required,
+}
+
+/// How long clients may take.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenerTimeoutsWritten {
+    /// From the first byte of a request until its head is complete (default 10s).
+    #[serde(default)]
+    head: Option<DurationWritten>,
+    /// Between requests on a kept connection, and before the first (default 75s).
+    #[serde(default)]
+    idle: Option<DurationWritten>,
+    /// The longest pause of a body on the client's side (default 30s).
+    #[serde(default)]
+    body: Option<DurationWritten>,
+}
+
+/// How much clients may send and hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenerLimitsWritten {
+    /// Connections at once (default 20000).
+    #[serde(default)]
+    connections: Option<u64>,
+    /// The largest request head, 8KiB to 1MiB (default 64KiB).
+    #[serde(default)]
+    head: Option<ByteSize>,
+    /// The most header fields of a request, 1 to 10000 (default 100).
+    #[serde(default)]
+    headers: Option<u64>,
+    /// The longest request target, 256B to 64KiB (default 8KiB).
+    #[serde(default)]
+    uri: Option<ByteSize>,
+    /// Streams at once on one HTTP/2 connection, 1 to 65535 (default 100).
+    #[serde(default)]
+    streams: Option<u64>,
+}
+
+// === Checks ===
+
+impl ListenerWritten {
+    /// Checks the section; `None` when it cannot be used, which was noted then.
+    pub(super) fn check(&self, at: &At<'_>) -> Option<Listener> {
+        let name = names::check_name(&self.name, &at.key("name"));
+        let address = names::check_bind(&self.address, &at.key("address"));
+        let protocols = self.protocols.as_deref();
+        check_protocols(protocols, &at.key("protocols"));
+        let speaks = |protocol| protocols.is_none_or(|list| list.contains(&protocol));
+        let trusted_proxies =
+            names::check_networks(&self.trusted_proxies, &at.key("trusted_proxies"));
+        let trace_context = self
+            .trace_context
+            .map_or(TraceContext::Private, TraceContextWritten::into);
+        if trace_context == TraceContext::Trusted
+            && at.is_whole()
+            && self.trusted_proxies.is_empty()
+        {
+            at.key("trace_context").warn(
+                "nobody's trace context is followed: trusted_proxies is empty",
+                "name the peers in trusted_proxies, or write none",
+            );
+        }
+        if self.proxy_protocol == Some(ProxyProtocolWritten::Required) {
+            at.key("proxy_protocol").not_yet("proxy_protocol: required");
+        }
+        Some(Listener {
+            timeout: self.timeout.check(&at.key("timeout")),
+            limits: self.limits.check(&at.key("limits")),
+            name: name?,
+            address: address?,
+            http1: speaks(ProtocolWritten::Http1),
+            http2: speaks(ProtocolWritten::Http2),
+            trusted_proxies,
+            trace_context,
+            request_id: self.request_id.unwrap_or(true),
+        })
+    }
+}
+
+fn check_protocols(list: Option<&[ProtocolWritten]>, at: &At<'_>) {
+    let Some(list) = list else { return };
+    if list.is_empty() && at.is_whole() {
+        at.error_hint("a listener speaks something", "http1, http2 or both");
+    }
+    for (position, protocol) in list.iter().enumerate() {
+        if list.iter().take(position).any(|other| other == protocol) {
+            at.item(position).error("named twice");
+        }
+    }
+}
+
+impl From<TraceContextWritten> for TraceContext {
+    fn from(written: TraceContextWritten) -> Self {
+        match written {
+            TraceContextWritten::Trusted => Self::Trusted,
+            TraceContextWritten::Private => Self::Private,
+            TraceContextWritten::All => Self::All,
+            TraceContextWritten::None => Self::None,
+        }
+    }
+}
+
+impl ListenerTimeoutsWritten {
+    fn check(&self, at: &At<'_>) -> ListenerTimeouts {
+        let default = ListenerTimeouts::default();
+        ListenerTimeouts {
+            head: check_time(self.head, &at.key("head")).unwrap_or(default.head),
+            idle: check_time(self.idle, &at.key("idle")).unwrap_or(default.idle),
+            body: check_time(self.body, &at.key("body")).unwrap_or(default.body),
+        }
+    }
+}
+
+impl ListenerLimitsWritten {
+    fn check(&self, at: &At<'_>) -> ListenerLimits {
+        let default = ListenerLimits::default();
+        // The smallest head is that of the HTTP/1 parser's buffer; the longest target is what the `http` crate holds.
+        let head = ByteSize(8 << 10)..=ByteSize(1 << 20);
+        let uri = ByteSize(256)..=ByteSize(64 << 10);
+        ListenerLimits {
+            connections: check_whole(self.connections, 1..=10_000_000, &at.key("connections"))
+                .unwrap_or(default.connections),
+            head: check_size(self.head, &head, &at.key("head")).unwrap_or(default.head),
+            headers: check_whole(self.headers, 1..=10_000, &at.key("headers"))
+                .unwrap_or(default.headers),
+            uri: check_size(self.uri, &uri, &at.key("uri")).unwrap_or(default.uri),
+            streams: check_whole(self.streams, 1..=65_535, &at.key("streams"))
+                .unwrap_or(default.streams),
         }
     }
 }

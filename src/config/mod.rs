@@ -1,25 +1,48 @@
 //! What the user asked for, as checked data.
 //!
-//! The file becomes what runs in named steps: text -> `XWritten` (serde, exactly what was typed) -> `check()` -> `X` (no
-//! `Option` that is really a default). The `X` of all sections together are the [`Plan`], pure data that every other
-//! room may read. This room knows no other room, opens no port and reads no clock.
+//! The file becomes what runs in named steps:
+//!
+//! ```text
+//! text --tree--> Node --typed, read--> XWritten --check()--> X --> Plan
+//!      places       every mistake       what was typed       no Option that is really a default
+//! ```
+//!
+//! Every step goes on after a mistake, so that all of them are told in one go, each with its place ([`Problem`]). The
+//! `X` of all sections together are the [`Plan`], pure data that every other room may read. This room knows no other
+//! room, opens no port and reads no clock. Start reading at `load.rs`.
 
 mod admin;
+mod ambiguity;
+mod edits;
+mod later;
 mod limits;
 mod listener;
+mod load;
 mod names;
+mod notes;
 mod plan;
+mod problem;
+mod ranges;
+mod read;
 mod retry;
 mod route;
+mod route_match;
 mod telemetry;
+mod tree;
+mod typed;
 mod units;
 mod upstream;
+
+#[cfg(test)]
+mod tests;
 
 pub use admin::Admin;
 pub use limits::{LimitKey, RateLimit};
 pub use listener::{Listener, ListenerLimits, ListenerTimeouts, TraceContext};
-pub use names::{Address, Host, Name};
+pub use load::{Loaded, load, parse};
+pub use names::{Address, AddressError, Host, Name};
 pub use plan::{Drain, Plan, Runtime};
+pub use problem::{LoadError, Problem, Problems, Severity};
 pub use retry::{Retry, RetryBudget, RetryWhen};
 pub use route::{
     HeaderEdits, HostPattern, Match, PathPattern, Rewrite, Route, RouteTimeouts, Split,
@@ -27,5 +50,5 @@ pub use route::{
 pub use telemetry::{
     AccessLog, Keep, LogFormat, LogOutput, Otlp, OtlpProtocol, Propagation, Telemetry, Traces,
 };
-pub use units::{ByteSize, Rate, Share};
+pub use units::{ByteSize, DurationRange, DurationWritten, Rate, Share, UnitError};
 pub use upstream::{Balance, Endpoint, Protocol, Upstream, UpstreamLimits};

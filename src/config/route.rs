@@ -3,8 +3,17 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
+use serde::Deserialize;
 
-use super::{ByteSize, Name, RateLimit, Retry};
+use super::edits::{HeaderEditsWritten, RewriteWritten};
+use super::limits::RateLimitWritten;
+use super::notes::At;
+use super::ranges::{check_time, check_whole};
+use super::read::resembling;
+use super::retry::RetryWritten;
+use super::route_match::MatchWritten;
+use super::tree::quoted;
+use super::{ByteSize, DurationWritten, Name, RateLimit, Retry, names};
 
 /// One route. Its place in the file means nothing; specificity decides.
 #[derive(Clone, Debug)]
@@ -134,5 +143,185 @@ impl HeaderEdits {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.remove.is_empty()
+    }
+}
+
+// === As written ===
+
+/// One route. Its place in the file means nothing: the most specific match wins.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteWritten {
+    /// The name, unique among routes: the `route` label of its metrics.
+    pub(super) name: String,
+    /// Which requests it takes: all conditions together.
+    #[serde(rename = "match")]
+    pub(super) matches: MatchWritten,
+    /// The upstream that its requests go to; or `split`.
+    #[serde(default)]
+    upstream: Option<String>,
+    /// The upstreams that its requests go to, by weight; or `upstream`.
+    #[serde(default)]
+    split: Option<Vec<SplitWritten>>,
+    /// How long the upstream and the whole exchange may take.
+    #[serde(default)]
+    timeout: RouteTimeoutsWritten,
+    /// The largest request body (default none: bodies are streamed).
+    #[serde(default)]
+    max_body: Option<ByteSize>,
+    /// What is rewritten before the request goes upstream.
+    #[serde(default)]
+    rewrite: RewriteWritten,
+    /// Edits of the request's header fields.
+    #[serde(default)]
+    request_headers: HeaderEditsWritten,
+    /// Edits of the response's header fields.
+    #[serde(default)]
+    response_headers: HeaderEditsWritten,
+    /// How often who may ask.
+    #[serde(default)]
+    rate_limit: Option<RateLimitWritten>,
+    /// Exchanges at once on this route (default no limit).
+    #[serde(default)]
+    concurrency: Option<u64>,
+    /// When a failed attempt is followed by another (default never).
+    #[serde(default)]
+    retry: Option<RetryWritten>,
+}
+
+/// One way that a route's traffic goes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SplitWritten {
+    /// The upstream.
+    upstream: String,
+    /// Its weight, 1 to 1000000 (default 1).
+    #[serde(default)]
+    weight: Option<u64>,
+}
+
+/// How long the upstream and the whole exchange may take.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteTimeoutsWritten {
+    /// Until the upstream's response head (default 60s).
+    #[serde(default)]
+    head: Option<DurationWritten>,
+    /// The longest pause of the upstream's body, or of a tunnel (default 5m).
+    #[serde(default)]
+    idle: Option<DurationWritten>,
+    /// From the first byte of the request to the last of the response, retries included (default none).
+    #[serde(default)]
+    total: Option<DurationWritten>,
+}
+
+// === Checks ===
+
+impl RouteWritten {
+    /// Checks the section; `None` when it cannot be used, which was noted then. `upstreams` are the names of all
+    /// upstreams in their order, also of those that are wrong otherwise.
+    pub(super) fn check(&self, upstreams: &[&str], at: &At<'_>) -> Option<Route> {
+        let name = names::check_name(&self.name, &at.key("name"));
+        let matches = self.matches.check(&at.key("match"));
+        let to = self.check_to(upstreams, at);
+        let timeout = self.timeout.check(&at.key("timeout"));
+        let rewrite = self.rewrite.check(matches.as_ref(), &at.key("rewrite"));
+        let limit = |limit: &RateLimitWritten| limit.check(&at.key("rate_limit"));
+        Some(Route {
+            request_headers: self.request_headers.check(&at.key("request_headers")),
+            response_headers: self.response_headers.check(&at.key("response_headers")),
+            rate_limit: self.rate_limit.as_ref().and_then(limit),
+            concurrency: check_whole(self.concurrency, 1..=10_000_000, &at.key("concurrency")),
+            retry: self
+                .retry
+                .as_ref()
+                .map(|retry| retry.check(&timeout, &at.key("retry"))),
+            name: name?,
+            matches: matches?,
+            to,
+            timeout,
+            max_body: self.max_body,
+            rewrite,
+        })
+    }
+
+    fn check_to(&self, upstreams: &[&str], at: &At<'_>) -> Vec<Split> {
+        match (&self.upstream, &self.split) {
+            (Some(name), None) => {
+                let upstream = find(name, upstreams, &at.key("upstream"));
+                upstream
+                    .map(|upstream| Split {
+                        upstream,
+                        weight: 1,
+                    })
+                    .into_iter()
+                    .collect()
+            }
+            (None, Some(split)) => check_split(split, upstreams, &at.key("split")),
+            (Some(_), Some(_)) => {
+                at.key("split").error_hint(
+                    "a route has upstream or split, not both",
+                    "take upstream out, and name it in split",
+                );
+                Vec::new()
+            }
+            (None, None) => {
+                if at.is_whole() {
+                    at.error_hint("the route goes nowhere", "add upstream: NAME, or split");
+                }
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn check_split(split: &[SplitWritten], upstreams: &[&str], at: &At<'_>) -> Vec<Split> {
+    if split.is_empty() && at.is_whole() {
+        at.error_hint(
+            "the route goes nowhere",
+            "such as [{upstream: web, weight: 9}, {upstream: next, weight: 1}]",
+        );
+    }
+    let mut to: Vec<Split> = Vec::with_capacity(split.len());
+    for (position, written) in split.iter().enumerate() {
+        let at = at.item(position);
+        let weight = check_whole(written.weight, 1..=1_000_000, &at.key("weight")).unwrap_or(1);
+        let Some(upstream) = find(&written.upstream, upstreams, &at.key("upstream")) else {
+            continue;
+        };
+        if to.iter().any(|other| other.upstream == upstream) {
+            at.key("upstream").error_hint(
+                format!("{} is in this split already", written.upstream),
+                "add the weights",
+            );
+            continue;
+        }
+        to.push(Split { upstream, weight });
+    }
+    to
+}
+
+/// The place of an upstream among all.
+fn find(name: &str, upstreams: &[&str], at: &At<'_>) -> Option<usize> {
+    let found = upstreams.iter().position(|other| *other == name);
+    if found.is_none() {
+        let what = format!("there is no upstream {}", quoted(name));
+        match resembling(name, upstreams) {
+            Some(other) => at.error_hint(what, format!("did you mean {other}?")),
+            None if upstreams.is_empty() => at.error(what),
+            None => at.error_hint(what, format!("there are: {}", upstreams.join(", "))),
+        }
+    }
+    found
+}
+
+impl RouteTimeoutsWritten {
+    fn check(&self, at: &At<'_>) -> RouteTimeouts {
+        let default = RouteTimeouts::default();
+        RouteTimeouts {
+            head: check_time(self.head, &at.key("head")).unwrap_or(default.head),
+            idle: check_time(self.idle, &at.key("idle")).unwrap_or(default.idle),
+            total: check_time(self.total, &at.key("total")),
+        }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Address, Name};
+use serde::Deserialize;
+
+use super::notes::At;
+use super::ranges::{check_time, check_whole};
+use super::{Address, DurationWritten, Name, names};
 
 /// A service: endpoints that are alike.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,5 +68,142 @@ pub struct UpstreamLimits {
 impl Default for UpstreamLimits {
     fn default() -> Self {
         Self { connections: 1024 }
+    }
+}
+
+// === As written ===
+
+/// A service: endpoints that are alike.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpstreamWritten {
+    /// The name, unique among upstreams: the `upstream` label of its metrics.
+    pub(super) name: String,
+    /// Where it can be reached.
+    endpoints: Vec<EndpointWritten>,
+    /// What is spoken to it (default http1).
+    #[serde(default)]
+    protocol: Option<ProtocolWritten>,
+    /// How an endpoint is picked (default peak_ewma).
+    #[serde(default)]
+    balance: Option<BalanceWritten>,
+    /// How long a connection may take to be made (default 1s).
+    #[serde(default)]
+    connect_timeout: Option<DurationWritten>,
+    /// How long an unused connection is kept (default 60s).
+    #[serde(default)]
+    idle_timeout: Option<DurationWritten>,
+}
+
+/// One address of an upstream.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndpointWritten {
+    /// An IP address or a name, and a port.
+    address: String,
+    /// Its weight, 1 to 1000 (default 1).
+    #[serde(default)]
+    weight: Option<u64>,
+}
+
+/// What is spoken to an upstream.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ProtocolWritten {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2; in clear text by prior knowledge.
+    Http2,
+    /// Whichever of the two the TLS handshake settles on.
+    Auto,
+}
+
+/// How an endpoint is picked.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum BalanceWritten {
+    /// The better of two drawn at random by recent latency times load.
+    PeakEwma,
+    /// The one with fewer requests of two drawn at random.
+    LeastRequests,
+    /// In turn.
+    RoundRobin,
+    /// Any.
+    Random,
+    /// By a hash of the request, so that the same goes to the same.
+    RingHash,
+}
+
+// === Checks ===
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an unused connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl UpstreamWritten {
+    /// Checks the section; `None` when it cannot be used, which was noted then.
+    pub(super) fn check(&self, at: &At<'_>) -> Option<Upstream> {
+        let name = names::check_name(&self.name, &at.key("name"));
+        let endpoints = self.check_endpoints(&at.key("endpoints"));
+        let protocol = match self.protocol {
+            None | Some(ProtocolWritten::Http1) => Protocol::Http1,
+            Some(ProtocolWritten::Http2) => Protocol::Http2,
+            Some(ProtocolWritten::Auto) => {
+                at.key("protocol").not_yet("protocol: auto");
+                Protocol::Http1
+            }
+        };
+        let balance = match self.balance {
+            None | Some(BalanceWritten::PeakEwma) => Balance::PeakEwma,
+            Some(BalanceWritten::LeastRequests) => Balance::LeastRequests,
+            Some(BalanceWritten::RoundRobin) => Balance::RoundRobin,
+            Some(BalanceWritten::Random) => Balance::Random,
+            Some(BalanceWritten::RingHash) => {
+                at.key("balance").not_yet("balance: ring_hash");
+                Balance::PeakEwma
+            }
+        };
+        let connect_timeout = check_time(self.connect_timeout, &at.key("connect_timeout"));
+        let idle_timeout = check_time(self.idle_timeout, &at.key("idle_timeout"));
+        Some(Upstream {
+            name: name?,
+            endpoints,
+            protocol,
+            balance,
+            connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            idle_timeout: idle_timeout.unwrap_or(IDLE_TIMEOUT),
+            limits: UpstreamLimits::default(),
+        })
+    }
+
+    fn check_endpoints(&self, at: &At<'_>) -> Vec<Endpoint> {
+        let mut endpoints: Vec<Endpoint> = Vec::with_capacity(self.endpoints.len());
+        if self.endpoints.is_empty() && at.is_whole() {
+            at.error_hint(
+                "an upstream needs an endpoint",
+                "such as [{address: 127.0.0.1:9001}]",
+            );
+        }
+        for (position, written) in self.endpoints.iter().enumerate() {
+            let at = at.item(position);
+            let weight = check_whole(written.weight, 1..=1000, &at.key("weight")).unwrap_or(1);
+            let address: Address = match written.address.parse() {
+                Ok(address) => address,
+                Err(names::AddressError { what, hint }) => {
+                    at.key("address").error_hint(what, hint);
+                    continue;
+                }
+            };
+            if endpoints.iter().any(|other| other.address == address) {
+                at.key("address").error_hint(
+                    format!("{address} is an endpoint of this upstream already"),
+                    "to give it more, use weight",
+                );
+                continue;
+            }
+            endpoints.push(Endpoint { address, weight });
+        }
+        endpoints
     }
 }

@@ -1,0 +1,85 @@
+//! Routes that no rule can tell apart.
+//!
+//! Specificity decides between routes, never their order. So two routes that take the same requests and are equally
+//! specific are a mistake, not a question of who came first: it is told with both places. Routes that merely overlap
+//! (one wants header `a`, the other header `b`, a request may have both) are a warning.
+
+use http::{HeaderName, HeaderValue, Method};
+
+use super::notes::At;
+use super::{HostPattern, Match, PathPattern, Route};
+
+/// Notes every route that an earlier one cannot be told from.
+pub(super) fn check<'a>(routes: impl Iterator<Item = (&'a Route, At<'a>)>) {
+    let mut seen: Vec<(&Route, u32)> = Vec::new();
+    for (route, at) in routes {
+        let found = seen.iter().find_map(|(other, line)| {
+            relation(&route.matches, &other.matches).map(|relation| (relation, other, line))
+        });
+        match found {
+            Some((Relation::Same, other, line)) => at.error_hint(
+                format!("takes the same requests as {} at line {line}", other.name),
+                "neither is more specific: change the hosts, path, methods, headers or query of one",
+            ),
+            Some((Relation::Overlap, other, line)) => at.warn(
+                format!("some requests match this route and {} at line {line}", other.name),
+                "neither is more specific: give one of them both conditions",
+            ),
+            None => {}
+        }
+        seen.push((route, at.line()));
+    }
+}
+
+/// How the requests of two equally specific routes lie to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    /// Some requests are taken by both, and nothing but the method tells them apart.
+    Same,
+    /// Some requests are taken by both when they happen to fulfil the conditions of both.
+    Overlap,
+}
+
+fn relation(one: &Match, other: &Match) -> Option<Relation> {
+    let is_even = same_path(&one.path, &other.path)
+        && share_host(&one.hosts, &other.hosts)
+        && share_method(&one.methods, &other.methods)
+        && one.headers.len() == other.headers.len()
+        && one.query.len() == other.query.len();
+    if !is_even || excludes(&one.headers, &other.headers) || excludes(&one.query, &other.query) {
+        return None;
+    }
+    let is_same = |(key, value): &(HeaderName, HeaderValue)| {
+        other.headers.iter().any(|(k, v)| k == key && v == value)
+    };
+    let headers = one.headers.iter().all(is_same);
+    let query = one.query.iter().all(|pair| other.query.contains(pair));
+    Some(if headers && query {
+        Relation::Same
+    } else {
+        Relation::Overlap
+    })
+}
+
+fn same_path(one: &PathPattern, other: &PathPattern) -> bool {
+    match (one, other) {
+        (PathPattern::Exact(one), PathPattern::Exact(other))
+        | (PathPattern::Prefix(one), PathPattern::Prefix(other)) => one == other,
+        (PathPattern::Regex(one), PathPattern::Regex(other)) => one.as_str() == other.as_str(),
+        _ => false,
+    }
+}
+
+fn share_host(one: &[HostPattern], other: &[HostPattern]) -> bool {
+    (one.is_empty() && other.is_empty()) || one.iter().any(|host| other.contains(host))
+}
+
+fn share_method(one: &[Method], other: &[Method]) -> bool {
+    (one.is_empty() && other.is_empty()) || one.iter().any(|method| other.contains(method))
+}
+
+/// Whether no request can fulfil both: they want different values of the same thing.
+fn excludes<K: PartialEq, V: PartialEq>(one: &[(K, V)], other: &[(K, V)]) -> bool {
+    one.iter()
+        .any(|(key, value)| other.iter().any(|(k, v)| k == key && v != value))
+}

@@ -1,0 +1,113 @@
+//! From a file, or its text, to a plan: the door of this room.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use super::notes::{At, Notes};
+use super::plan::FileWritten;
+use super::read;
+use super::tree::{Kind, Node};
+use super::{ByteSize, LoadError, Plan, Problem, Problems};
+
+/// A configuration that may run.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it asks for.
+    pub plan: Plan,
+    /// What hardly means what was wanted, in the order of the file.
+    pub warnings: Vec<Problem>,
+}
+
+/// The largest file that is read. Ten thousand routes take less than a tenth of it.
+const LARGEST: ByteSize = ByteSize(64 << 20);
+
+/// Reads and checks a file. Paths in it stay as they are written: relative to the working directory.
+///
+/// # Errors
+/// Why it cannot be read, or everything that is wrong with it.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let bytes = read_bytes(path)?;
+    let text = String::from_utf8(bytes).map_err(|error| LoadError::NotText {
+        path: path.to_owned(),
+        at: error.utf8_error().valid_up_to(),
+    })?;
+    Ok(parse(&text, &path.display().to_string())?)
+}
+
+/// Reads and checks the text of a file.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the text; warnings are among it.
+pub fn parse(text: &str, file_name: &str) -> Result<Loaded, Problems> {
+    let notes = Notes::new(file_name);
+    let plan = read_plan(text, &notes);
+    match plan.filter(|_| !notes.has_errors()) {
+        Some(plan) => Ok(Loaded {
+            plan,
+            warnings: notes.into_problems().0,
+        }),
+        None => Err(notes.into_problems()),
+    }
+}
+
+fn read_plan(text: &str, notes: &Notes) -> Option<Plan> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut root = match Node::read(text) {
+        Ok(root) => root,
+        Err(error) => {
+            notes.error(error.at, "", error.what, error.hint);
+            return None;
+        }
+    };
+    if matches!(root.kind, Kind::Null) {
+        let hint = "sightglass run --to ADDRESS --print-config prints one to grow from".to_owned();
+        notes.error(root.at, "", "the file is empty".to_owned(), Some(hint));
+        return None;
+    }
+    let names = upstream_names(&root);
+    let written: FileWritten = read::read(&mut root, notes)?;
+    written.check(&names, hash(text), &At::root(notes, &root))
+}
+
+/// The names of all upstreams, before anything is cut out.
+fn upstream_names(root: &Node) -> Vec<String> {
+    let upstreams = root.get("upstreams").map(Node::items).unwrap_or_default();
+    let name = |upstream: &super::tree::Item| {
+        upstream
+            .node
+            .get("name")
+            .and_then(Node::text)
+            .map(str::to_owned)
+    };
+    upstreams.iter().filter_map(name).collect()
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let mut bytes = Vec::new();
+    // One byte more than is allowed shows that there is more.
+    let read = File::open(path).and_then(|file| file.take(LARGEST.0 + 1).read_to_end(&mut bytes));
+    let path = path.to_owned();
+    match read {
+        Ok(length) if length as u64 > LARGEST.0 => Err(LoadError::TooLarge {
+            path,
+            limit: LARGEST,
+        }),
+        Ok(_) => Ok(bytes),
+        Err(cause) => Err(match cause.kind() {
+            ErrorKind::NotFound => LoadError::Missing(path),
+            ErrorKind::PermissionDenied => LoadError::NotPermitted(path),
+            ErrorKind::IsADirectory => LoadError::Directory(path),
+            _ => LoadError::Unreadable { path, cause },
+        }),
+    }
+}
+
+/// A short hash of the text: FNV-1a, 64 bits, as 16 hexadecimal digits. It tells versions of a file apart on a
+/// dashboard and must be the same on every machine, which a keyed or seeded hash is not; nobody is protected by it.
+fn hash(text: &str) -> String {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+    format!("{:016x}", text.bytes().fold(OFFSET, step))
+}
