@@ -4,30 +4,36 @@
 //! specific are a mistake, not a question of who came first: it is told with both places. Routes that merely overlap
 //! (one wants header `a`, the other header `b`, a request may have both) are a warning.
 
+use std::collections::HashMap;
+
 use http::{HeaderName, HeaderValue, Method};
 
 use super::notes::At;
+use super::tree::quoted;
 use super::{HostPattern, Match, PathPattern, Route};
 
 /// Notes every route that an earlier one cannot be told from.
-pub(super) fn check<'a>(routes: impl Iterator<Item = (&'a Route, At<'a>)>) {
-    let mut seen: Vec<(&Route, u32)> = Vec::new();
+pub(super) fn check<'n>(routes: impl Iterator<Item = (&'n Route, At<'n>)>) {
+    // Routes of different paths never clash, and there may be thousands.
+    let mut seen: HashMap<&str, Vec<(&Route, u32)>> = HashMap::new();
     for (route, at) in routes {
-        let found = seen.iter().find_map(|(other, line)| {
-            relation(&route.matches, &other.matches).map(|relation| (relation, other, line))
+        let others = seen.entry(route.matches.path.as_str()).or_default();
+        let found = others.iter().find_map(|(other, line)| {
+            let relation = relation(&route.matches, &other.matches)?;
+            Some((relation, quoted(other.name.as_str()), line))
         });
         match found {
             Some((Relation::Same, other, line)) => at.error_hint(
-                format!("takes the same requests as {} at line {line}", other.name),
+                format!("takes the same requests as route {other} at line {line}"),
                 "neither is more specific: change the hosts, path, methods, headers or query of one",
             ),
             Some((Relation::Overlap, other, line)) => at.warn(
-                format!("some requests match this route and {} at line {line}", other.name),
+                format!("some requests match this route and route {other} at line {line}"),
                 "neither is more specific: give one of them both conditions",
             ),
             None => {}
         }
-        seen.push((route, at.line()));
+        others.push((route, at.line()));
     }
 }
 

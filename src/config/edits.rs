@@ -187,8 +187,8 @@ fn check_editable(key: &str, at: &At<'_>) -> Option<HeaderName> {
     }
     if OURS.contains(&name.as_str()) {
         at.error_hint(
-            format!("{name} belongs to the connection"),
-            "the proxy writes it itself",
+            format!("{name} is not edited: it belongs to the connection"),
+            "the proxy writes it itself, for each side",
         );
         return None;
     }

@@ -13,6 +13,14 @@ const KEYS: &[(&str, &str)] = &[
     ("upstreams[]", "tls"),
 ];
 
+/// Words that may be written and are refused where they are checked; no hint names them.
+const WORDS: &[&str] = &["auto", "b3", "b3multi", "jaeger", "required", "ring_hash"];
+
+/// Whether this word comes with a later version.
+pub(super) fn is_later_word(word: &str) -> bool {
+    WORDS.contains(&word)
+}
+
 /// Whether this key of this section comes with a later version.
 pub(super) fn is_later(section: &str, key: &str) -> bool {
     KEYS.contains(&(section, key))

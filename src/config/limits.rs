@@ -85,7 +85,7 @@ fn check_key(text: &str, at: &At<'_>) -> Option<LimitKey> {
     }
     let hint = match resembling(text, &["all", "client_ip", "header"]) {
         Some("header") => "write header:NAME, such as header:x-tenant".to_owned(),
-        Some(other) => format!("did you mean {other}? {KNOWN}"),
+        Some(other) => format!("did you mean {other}?"),
         None => KNOWN.to_owned(),
     };
     at.error_hint(format!("{} is not known here", quoted(text)), hint);

@@ -222,7 +222,7 @@ impl ListenerWritten {
             );
         }
         if self.proxy_protocol == Some(ProxyProtocolWritten::Required) {
-            at.key("proxy_protocol").not_yet("proxy_protocol: required");
+            at.key("proxy_protocol").not_yet("required");
         }
         Some(Listener {
             timeout: self.timeout.check(&at.key("timeout")),

@@ -105,7 +105,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
 
 /// A short hash of the text: FNV-1a, 64 bits, as 16 hexadecimal digits. It tells versions of a file apart on a
 /// dashboard and must be the same on every machine, which a keyed or seeded hash is not; nobody is protected by it.
-fn hash(text: &str) -> String {
+pub(super) fn hash(text: &str) -> String {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(PRIME);

@@ -13,6 +13,7 @@
 
 mod admin;
 mod ambiguity;
+mod arguments;
 mod edits;
 mod later;
 mod limits;
@@ -37,6 +38,7 @@ mod upstream;
 mod tests;
 
 pub use admin::Admin;
+pub use arguments::{ArgumentError, from_arguments};
 pub use limits::{LimitKey, RateLimit};
 pub use listener::{Listener, ListenerLimits, ListenerTimeouts, TraceContext};
 pub use load::{Loaded, load, parse};

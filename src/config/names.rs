@@ -1,5 +1,6 @@
 //! Names and addresses: the words by which parts of a configuration call each other.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -107,16 +108,17 @@ pub(super) fn check_name(text: &str, at: &At<'_>) -> Option<Name> {
 }
 
 /// Notes every name that was given to an earlier one of its kind.
-pub(super) fn check_unique<'a>(kind: &str, names: impl Iterator<Item = (&'a str, At<'a>)>) {
-    let mut seen: Vec<(&str, u32)> = Vec::new();
-    for (name, at) in names {
-        match seen.iter().find(|(other, _)| *other == name) {
-            Some((_, line)) => at.error(format!(
+pub(super) fn check_unique<'n>(kind: &str, names: impl Iterator<Item = (&'n str, At<'n>)>) {
+    let mut seen: HashMap<&str, u32> = HashMap::new();
+    for (name, at) in names.filter(|(name, _)| !name.is_empty()) {
+        match seen.get(name) {
+            Some(line) => at.error(format!(
                 "there is another {kind} {}, at line {line}",
                 quoted(name)
             )),
-            None if name.is_empty() => {}
-            None => seen.push((name, at.line())),
+            None => {
+                seen.insert(name, at.line());
+            }
         }
     }
 }
@@ -263,9 +265,9 @@ pub(super) fn check_host_name(host: &str) -> Result<(), AddressError> {
 }
 
 /// What a listener can bind: an IP address and a port; 0 takes a free one.
-pub(super) fn check_bind(text: &str, at: &At<'_>) -> Option<SocketAddr> {
+pub(super) fn bind_address(text: &str) -> Result<SocketAddr, AddressError> {
     if let Ok(address) = text.parse() {
-        return Some(address);
+        return Ok(address);
     }
     let port = text.rsplit_once(':').map_or(text, |(_, port)| port);
     let hint = match (text.rsplit_once(':'), port.parse::<u16>()) {
@@ -273,11 +275,23 @@ pub(super) fn check_bind(text: &str, at: &At<'_>) -> Option<SocketAddr> {
         (None | Some(("" | "*", _)), Ok(port)) => {
             format!("write 127.0.0.1:{port}, or 0.0.0.0:{port} for every interface")
         }
-        (None, Err(_)) if text.parse::<IpAddr>().is_ok() => format!("add a port: {text}:8080"),
+        _ if text.parse::<Ipv6Addr>().is_ok() => format!("add a port: [{text}]:8080"),
+        _ if text.parse::<IpAddr>().is_ok() => format!("add a port: {text}:8080"),
         _ => "an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned(),
     };
-    at.error_hint(format!("{} cannot be bound", quoted(text)), hint);
-    None
+    let what = format!("{} cannot be bound", quoted(text));
+    Err(AddressError { what, hint })
+}
+
+/// What a listener can bind, noting why it cannot.
+pub(super) fn check_bind(text: &str, at: &At<'_>) -> Option<SocketAddr> {
+    match bind_address(text) {
+        Ok(address) => Some(address),
+        Err(AddressError { what, hint }) => {
+            at.error_hint(what, hint);
+            None
+        }
+    }
 }
 
 /// Whether two listeners cannot both bind: the same port, and the same address or one that takes them all.

@@ -126,6 +126,11 @@ impl<'a> At<'a> {
         }
     }
 
+    /// Whether the value was written at all.
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.node.is_some_and(|node| node.get(key).is_some())
+    }
+
     /// Whether a value stands for one that is missing, or was reported already.
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet
@@ -139,9 +144,14 @@ impl<'a> At<'a> {
         !self.is_quiet() && !self.node.is_some_and(|node| node.damaged)
     }
 
-    /// The names in a list of sections, also of those that could not be read whole.
+    /// The line, to point there from elsewhere.
     pub(super) fn line(&self) -> u32 {
         self.place.line
+    }
+
+    /// Whether no error was noted so far, anywhere.
+    pub(super) fn is_all_right(&self) -> bool {
+        !self.notes.has_errors()
     }
 
     /// Notes that something is wrong here.

@@ -114,11 +114,11 @@ const MOST_WORKERS: usize = 256;
 impl FileWritten {
     /// Checks the whole. `names_written` are the names of all upstreams in the file, also of those that could not be
     /// read: a reference to one of them is not unknown. `None` when a section cannot be used, which was noted then.
-    pub(super) fn check(
-        &self,
+    pub(super) fn check<'n>(
+        &'n self,
         names_written: &[String],
         hash: String,
-        at: &At<'_>,
+        at: &At<'n>,
     ) -> Option<Plan> {
         let listeners_at = at.key("listeners");
         let routes_at = at.key("routes");
@@ -170,8 +170,9 @@ impl FileWritten {
             runtime,
             hash,
         };
-        if at.is_whole() {
+        if at.is_all_right() {
             warn_unused(&plan, &upstreams_at);
+            warn_circles(&plan, &upstreams_at);
         }
         Some(plan)
     }
@@ -188,12 +189,12 @@ impl FileWritten {
         known
     }
 
-    fn check_names(&self, at: &At<'_>) {
-        fn named<'n, 'a, T>(
+    fn check_names<'n>(&'n self, at: &At<'n>) {
+        fn named<'n, T>(
             list: &'n [T],
             name: impl Fn(&'n T) -> &'n str,
-            at: &At<'a>,
-        ) -> impl Iterator<Item = (&'n str, At<'a>)> {
+            at: &At<'n>,
+        ) -> impl Iterator<Item = (&'n str, At<'n>)> {
             let at = at.clone();
             list.iter()
                 .enumerate()
@@ -235,33 +236,43 @@ fn need_one(count: usize, what: &str, hint: &str, at: &At<'_>) {
 /// No two can bind the same port, the side port among them.
 fn check_addresses(listeners: &[Option<Listener>], admin: Option<&Admin>, at: &At<'_>) {
     let mut bound: Vec<(&Listener, u32)> = Vec::new();
+    let admin_at = at.key("admin");
+    let is_default = admin_at.is_whole() && !admin_at.is_written("address");
     for (position, listener) in listeners.iter().enumerate() {
         let Some(listener) = listener else { continue };
         let at = at.key("listeners").item(position).key("address");
+        let address = listener.address;
         match bound
             .iter()
-            .find(|(other, _)| names::clash(listener.address, other.address))
+            .find(|(other, _)| names::clash(address, other.address))
         {
-            Some((other, line)) => at.error(format!(
-                "{} is taken by listener {} at line {line}",
-                listener.address, other.name
-            )),
+            Some((other, line)) => {
+                at.error(format!(
+                    "{address} is taken by listener {} at line {line}",
+                    other.name
+                ));
+            }
             None => bound.push((listener, at.line())),
         }
+        if is_default && admin.is_some_and(|admin| names::clash(admin.address, address)) {
+            at.error_hint(
+                format!("{address} is where the side port is when the file does not say"),
+                "add admin: {address: …} with another port",
+            );
+        }
     }
-    let Some(admin) = admin else { return };
-    if let Some((listener, line)) = bound
-        .iter()
-        .find(|(other, _)| names::clash(admin.address, other.address))
-    {
+    let Some(admin) = admin.filter(|_| !is_default) else {
+        return;
+    };
+    let taken = |(other, _): &&(&Listener, u32)| names::clash(admin.address, other.address);
+    if let Some((listener, line)) = bound.iter().find(taken) {
         let what = format!(
             "{} is taken by listener {} at line {line}",
             admin.address, listener.name
         );
-        at.key("admin").key("address").error_hint(
-            what,
-            "the side port has an address of its own, 127.0.0.1:9901 by default",
-        );
+        at.key("admin")
+            .key("address")
+            .error_hint(what, "the side port has an address of its own");
     }
 }
 
@@ -273,6 +284,31 @@ fn warn_unused(plan: &Plan, at: &At<'_>) {
                 format!("no route goes to {}", upstream.name),
                 "name it in a route, or take it out",
             );
+        }
+    }
+}
+
+/// Endpoints that are our own listeners: requests would go in circles until the proxy refuses them as a loop.
+fn warn_circles(plan: &Plan, at: &At<'_>) {
+    for (position, upstream) in plan.upstreams.iter().enumerate() {
+        for (nth, endpoint) in upstream.endpoints.iter().enumerate() {
+            let Some(address) = endpoint.address.socket_addr() else {
+                continue;
+            };
+            let is_ours = |listener: &&Listener| {
+                listener.address == address
+                    || (address.ip().is_loopback() && names::clash(listener.address, address))
+            };
+            if let Some(listener) = plan.listeners.iter().find(is_ours) {
+                let at = at.item(position).key("endpoints").item(nth).key("address");
+                at.warn(
+                    format!(
+                        "{address} is listener {}: requests would go in circles",
+                        listener.name
+                    ),
+                    "name the service's own address",
+                );
+            }
         }
     }
 }

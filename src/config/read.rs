@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 use super::later;
 use super::notes::{Notes, indexed, joined};
 use super::tree::{Entry, Kind, Node, quoted};
-use super::typed::{Fault, ReadError};
+use super::typed::{Fault, ReadError, SECTION};
 
 /// After so many problems the rest is hardly worth reading.
-const MOST_PROBLEMS: usize = 200;
+const MOST_PROBLEMS: usize = 1000;
 
 /// Reads the tree. `None` when nothing was left to read.
 pub(super) fn read<T: DeserializeOwned>(root: &mut Node, notes: &Notes) -> Option<T> {
@@ -24,7 +24,12 @@ pub(super) fn read<T: DeserializeOwned>(root: &mut Node, notes: &Notes) -> Optio
             Ok(value) => return Some(value),
             Err(error) => {
                 let left = mend(root, &error, notes);
-                if !left || notes.len() > MOST_PROBLEMS {
+                if notes.len() > MOST_PROBLEMS {
+                    let what = format!("more than {MOST_PROBLEMS} problems: the rest is not told");
+                    notes.error(root.at, "", what, None);
+                    return None;
+                }
+                if !left {
                     return None;
                 }
             }
@@ -88,6 +93,14 @@ fn mend(root: &mut Node, error: &ReadError, notes: &Notes) -> bool {
             let is_told = found.quiet || node.damaged || matches!(node.kind, Kind::Absent);
             if !is_told {
                 let (what, hint) = told(fault, node);
+                let hint = match &node.kind {
+                    // The file as a whole is no key's value.
+                    _ if way.is_empty() => None,
+                    Kind::Unsigned(port) if found.path.ends_with(".address") => {
+                        Some(format!("such as 127.0.0.1:{port}"))
+                    }
+                    _ => hint,
+                };
                 notes.error(node.at, &found.path, what, hint);
             }
             cut(root, &way)
@@ -165,11 +178,17 @@ fn mend_missing_key(root: &mut Node, way: &[usize], key: &str, notes: &Notes) {
         let hint = example(key).map(|example| format!("such as {key}: {example}"));
         notes.error(node.at, &path, "missing".to_owned(), hint);
     }
+    // Nothing reads as text, lists and sections, but not as a rate.
+    let kind = match key {
+        "rate" => Kind::Text("1/s".to_owned()),
+        _ => Kind::Absent,
+    };
     let absent = Entry {
         key: key.to_owned(),
         key_at: node.at,
         node: Node {
             at: node.at,
+            kind,
             quiet: true,
             ..Node::default()
         },
@@ -280,14 +299,7 @@ pub(super) fn resembling<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
 fn told(fault: &Fault, node: &Node) -> (String, Option<String>) {
     match fault {
         Fault::Said(said) => (said.clone(), None),
-        Fault::UnknownWord { word, expected } => {
-            let known = format!("one of {}", expected.join(", "));
-            let hint = match resembling(word, expected) {
-                Some(other) => format!("did you mean {other}? {known}"),
-                None => known,
-            };
-            (format!("{} is not known here", quoted(word)), Some(hint))
-        }
+        Fault::UnknownWord { word, expected } => told_word(word, expected),
         Fault::NotOne(expected) => (
             format!("expected exactly one of the keys {}", expected.join(", ")),
             None,
@@ -308,6 +320,25 @@ fn told(fault: &Fault, node: &Node) -> (String, Option<String>) {
         // Mended elsewhere.
         Fault::UnknownKey { .. } | Fault::MissingKey(_) => ("unknown".to_owned(), None),
     }
+}
+
+/// What is wrong with a word, and which would be right.
+fn told_word(word: &str, expected: &[&'static str]) -> (String, Option<String>) {
+    let what = format!("{} is not known here", quoted(word));
+    // A path where a key with a path as its value is meant.
+    let meant = ["prefix", "file"]
+        .into_iter()
+        .find(|key| expected.contains(key));
+    if let Some(key) = meant.filter(|_| word.starts_with(['/', '.'])) {
+        return (what, Some(format!("write {{{key}: {word}}}")));
+    }
+    let is_now = |word: &&'static str| !later::is_later_word(word);
+    let expected: Vec<&str> = expected.iter().copied().filter(is_now).collect();
+    let hint = match resembling(word, &expected) {
+        Some(other) => format!("did you mean {other}?"),
+        None => format!("known here: {}", expected.join(", ")),
+    };
+    (what, Some(hint))
 }
 
 /// serde's word for what it expects as people would say it, and an example made from what was written.
@@ -347,19 +378,37 @@ fn expected_of(expected: &str, node: &Node) -> (String, Option<String>) {
             };
             (range, Some(hint))
         }
-        "a boolean" => ("true or false".to_owned(), None),
+        "a boolean" => {
+            let hint = match scalar.as_deref().map(str::to_ascii_lowercase).as_deref() {
+                Some("yes" | "on" | "1") => Some("write true".to_owned()),
+                Some("no" | "off" | "0") => Some("write false".to_owned()),
+                _ => None,
+            };
+            ("true or false".to_owned(), hint)
+        }
         "a sequence" => {
             let hint = match (scalar, &node.kind) {
                 (Some(text), _) => Some(format!("such as [{text}]")),
                 (None, Kind::Map(_)) => {
-                    Some("each value of a list begins with a dash: - ".to_owned())
+                    Some("the values of a list begin with a dash and a space".to_owned())
                 }
                 _ => None,
             };
             ("a list".to_owned(), hint)
         }
         "a map" => ("a map of keys and values".to_owned(), None),
-        other => (other.to_owned(), None),
+        "path string" => ("a path".to_owned(), None),
+        other => {
+            // A section that was written as its first key's value.
+            let first = other
+                .strip_prefix(SECTION)
+                .and_then(|keys| keys.split(", ").next());
+            let hint = match (first, &node.kind) {
+                (Some(key), Kind::Text(text)) => Some(format!("such as {{{key}: {text}}}")),
+                _ => None,
+            };
+            (other.to_owned(), hint)
+        }
     }
 }
 

@@ -279,7 +279,7 @@ fn when_hint(word: &str) -> String {
     let known = "connect_failure, reset, timeout and statuses from 400 to 599";
     match resembling(word, &WORDS) {
         _ if matches!(word, "4xx" | "5xx") => "write the statuses out: 502, 503, 504".to_owned(),
-        Some(other) => format!("did you mean {other}? {known}"),
+        Some(other) => format!("did you mean {other}?"),
         None => known.to_owned(),
     }
 }

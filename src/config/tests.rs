@@ -1,29 +1,85 @@
 //! Tests of the room as a whole: text in, plan or problems out.
 
-use super::*;
+mod arguments;
+mod messages;
+mod random;
+mod units;
+mod whole;
 
-/// The lines that a text's problems print, without warnings.
-fn errors(text: &str) -> Vec<String> {
-    let Err(problems) = parse(text, "f") else {
-        return Vec::new();
+use super::{Loaded, Plan, Problem, Problems, parse};
+
+/// What is told of a text, without the name of the file.
+fn told(text: &str) -> Vec<String> {
+    let list = match parse(text, "f") {
+        Ok(Loaded { warnings, .. }) => warnings,
+        Err(Problems(list)) => list,
     };
-    let is_error = |problem: &&Problem| problem.severity == Severity::Error;
-    problems
-        .0
-        .iter()
-        .filter(is_error)
-        .map(Problem::to_string)
-        .collect()
+    let line = |problem: &Problem| problem.to_string().trim_start_matches("f:").to_owned();
+    list.iter().map(line).collect()
 }
 
-#[test]
-fn names_exactly_the_keys_of_the_contract_that_are_not_supported_yet() {
-    assert_eq!(
-        errors(include_str!("testdata/contract.yaml")),
-        [
-            "f:45:5: routes[0].slo: not supported yet",
-            "f:60:5: upstreams[0].health: not supported yet",
-            "f:63:5: upstreams[0].limits: not supported yet",
-        ]
-    );
+/// The plan of a text that is right.
+fn plan(text: &str) -> Plan {
+    match parse(text, "f") {
+        Ok(loaded) => loaded.plan,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+/// Holds what is told against a file of `testdata`. `SIGHTGLASS_BLESS=1` writes the file anew instead, to be read
+/// before it is committed.
+fn assert_as_in(file: &str, expected: &str, told: &str) {
+    if std::env::var_os("SIGHTGLASS_BLESS").is_some() {
+        let path = format!("{}/src/config/testdata/{file}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::write(path, told).expect("the source can be written");
+        return;
+    }
+    for (told, expected) in told.lines().zip(expected.lines()) {
+        assert_eq!(told, expected);
+    }
+    assert_eq!(told.lines().count(), expected.lines().count());
+}
+
+/// A file that is right, with more keys in its sections.
+#[derive(Clone, Copy, Default)]
+struct Sketch<'a> {
+    /// More keys of the listener.
+    listener: &'a str,
+    /// More keys of the route; its match is `{path: {prefix: /api}}` where they have none.
+    route: &'a str,
+    /// More keys of the upstream; its endpoint is 127.0.0.1:9001 where they have none.
+    upstream: &'a str,
+    /// More sections.
+    rest: &'a str,
+}
+
+impl Sketch<'_> {
+    fn text(self) -> String {
+        let of = |key: &str, given: &str, default: &str| {
+            if given.contains(key) {
+                String::new()
+            } else {
+                format!("{default},")
+            }
+        };
+        let matches = of("match:", self.route, "match: {path: {prefix: /api}}");
+        let endpoints = of(
+            "endpoints:",
+            self.upstream,
+            "endpoints: [{address: 127.0.0.1:9001}]",
+        );
+        format!(
+            "listeners: [{{name: public, address: 127.0.0.1:8080, {}}}]\n\
+             routes: [{{name: shop, upstream: web, {matches} {}}}]\n\
+             upstreams: [{{name: web, {endpoints} {}}}]\n{}\n",
+            self.listener, self.route, self.upstream, self.rest
+        )
+    }
+
+    /// What is told, without places.
+    fn told(self) -> Vec<String> {
+        let without_place =
+            |line: &String| line.splitn(3, ':').last().unwrap_or("").trim().to_owned();
+        told(&self.text()).iter().map(without_place).collect()
+    }
 }

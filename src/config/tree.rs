@@ -175,11 +175,13 @@ impl Node {
 impl SyntaxError {
     fn new(error: &serde_saphyr::Error) -> Self {
         let error = error.without_snippet();
-        let what = UserMessageFormatter.format_message(error).into_owned();
-        let hint = what.contains("anchor").then(|| {
-            "an unquoted * begins a YAML alias: write a wildcard host in quotes, \"*.example.org\""
-                .to_owned()
-        });
+        let (what, hint) = match error {
+            serde_saphyr::Error::UnknownAnchor { .. } => (
+                "an unquoted * refers to an anchor, and there is none of this name".into(),
+                Some("a wildcard host is written in quotes: \"*.example.org\"".to_owned()),
+            ),
+            _ => (UserMessageFormatter.format_message(error), None),
+        };
         Self {
             at: error.location().map(Place::from).unwrap_or_default(),
             what: format!("this is not YAML: {what}"),

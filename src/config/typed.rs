@@ -15,6 +15,9 @@ use serde::forward_to_deserialize_any;
 
 use super::tree::{Entry, Item, Kind, Node};
 
+/// How the expectation of a section begins; its keys follow.
+pub(super) const SECTION: &str = "a map of keys: ";
+
 /// Why the tree does not read as a section, and at which node.
 #[derive(Debug)]
 pub(super) struct ReadError {
@@ -179,7 +182,7 @@ impl<'de> Deserializer<'de> for &'de Node {
         match &self.kind {
             Kind::Absent | Kind::Map(_) => self.deserialize_map(visitor),
             _ => Err(ReadError::new(Fault::WrongKind {
-                expected: format!("a map of keys: {}", fields.join(", ")),
+                expected: format!("{SECTION}{}", fields.join(", ")),
             })),
         }
     }

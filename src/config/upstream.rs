@@ -150,7 +150,7 @@ impl UpstreamWritten {
             None | Some(ProtocolWritten::Http1) => Protocol::Http1,
             Some(ProtocolWritten::Http2) => Protocol::Http2,
             Some(ProtocolWritten::Auto) => {
-                at.key("protocol").not_yet("protocol: auto");
+                at.key("protocol").not_yet("auto");
                 Protocol::Http1
             }
         };
@@ -160,7 +160,7 @@ impl UpstreamWritten {
             Some(BalanceWritten::RoundRobin) => Balance::RoundRobin,
             Some(BalanceWritten::Random) => Balance::Random,
             Some(BalanceWritten::RingHash) => {
-                at.key("balance").not_yet("balance: ring_hash");
+                at.key("balance").not_yet("ring_hash");
                 Balance::PeakEwma
             }
         };
