@@ -1,1 +1,11 @@
+//! The capabilities of sightglass, tested on the real binary over real sockets.
+//!
+//! One file a capability, one binary for all: it links once. [`rig`] has what a test is made of and an example;
+//! [`architecture`] checks the house itself from its source text.
 
+#![allow(
+    clippy::expect_used,
+    reason = "in a test a broken expectation is the result"
+)]
+
+mod rig;
