@@ -8,4 +8,5 @@
     reason = "in a test a broken expectation is the result"
 )]
 
+mod architecture;
 mod rig;
