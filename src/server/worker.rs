@@ -190,7 +190,7 @@ impl Worker {
     pub(super) fn place(self: &Rc<Self>, fresh: Fresh) {
         let Some(listener) = self.listeners.get(usize::from(fresh.listener)) else { return };
         let meters = &listener.meters;
-        meters.connections.count();
+        meters.accepted.count();
         let limit = i64::try_from(listener.plan.limits.connections).unwrap_or(i64::MAX);
         let Some(active) = meters.active.enter_below(limit) else {
             meters.error("limit").count();

@@ -199,11 +199,11 @@ impl Common {
     }
 
     fn mark_busy(&self) {
-        self.state.replace(Some(self.upstream.busy.enter()));
+        self.state.replace(Some(self.upstream.meters.active.enter()));
     }
 
     fn mark_idle(&self) {
-        self.state.replace(Some(self.upstream.idle.enter()));
+        self.state.replace(Some(self.upstream.meters.idle.enter()));
     }
 }
 

@@ -1,10 +1,9 @@
 //! An upstream as it runs: its endpoints, how one is picked, and the places for connections.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::{self, Name, Protocol};
-use crate::exchange::Gauge;
+use crate::telemetry::UpstreamMeters;
 
 use super::Endpoint;
 use super::balance::{self, Pick};
@@ -21,12 +20,8 @@ pub struct Upstream {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// How one is picked.
     pub balance: Box<dyn Pick>,
-    /// Connections that carry a request.
-    pub busy: Gauge,
-    /// Connections that carry none.
-    pub idle: Gauge,
-    /// Connections opened so far.
-    pub opened: AtomicU64,
+    /// What is counted of it.
+    pub meters: UpstreamMeters,
     pub(super) places: Places,
 }
 
@@ -39,8 +34,7 @@ impl Upstream {
         index: u16,
         plan: &config::Upstream,
         endpoints: Vec<Arc<Endpoint>>,
-        busy: Gauge,
-        idle: Gauge,
+        meters: UpstreamMeters,
     ) -> Self {
         Self {
             index,
@@ -48,9 +42,7 @@ impl Upstream {
             balance: balance::of(plan.balance),
             places: Places::new(plan.limits.connections),
             endpoints,
-            opened: AtomicU64::new(0),
-            busy,
-            idle,
+            meters,
         }
     }
 
@@ -61,7 +53,7 @@ impl Upstream {
     }
 
     pub(super) fn note_opened(&self) {
-        self.opened.fetch_add(1, Ordering::Relaxed);
+        self.meters.opened.count();
     }
 
     /// Whether HTTP/2 is spoken to it.

@@ -1,0 +1,107 @@
+//! From a plan to a graph, carrying over what the one before has and the plan did not change.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Graph;
+use crate::config::{self, Plan};
+use crate::exchange::Gauge;
+use crate::proxy::limit::{Allowances, Bucket};
+use crate::proxy::retry::{RetryBudget, RetryPolicy};
+use crate::proxy::stack::{FrontParts, RouteParts};
+use crate::telemetry::Catalogue;
+use crate::upstream::{Endpoint, Upstream};
+
+static NEXT_ENDPOINT: AtomicU64 = AtomicU64::new(1);
+
+impl Graph {
+    /// The graph of this plan, after `before`.
+    #[must_use]
+    pub fn build(
+        plan: Arc<Plan>,
+        before: Option<&Self>,
+        front: FrontParts,
+        catalogue: &Arc<Catalogue>,
+    ) -> Self {
+        let upstreams: Vec<_> = (0..)
+            .zip(&plan.upstreams)
+            .map(|(index, upstream)| Arc::new(build_upstream(index, upstream, before, catalogue)))
+            .collect();
+        let routes = plan
+            .routes
+            .iter()
+            .map(|route| build_route(route, &upstreams, before, catalogue))
+            .collect();
+        Self {
+            generation: before.map_or(1, |before| before.generation.wrapping_add(1)),
+            listeners: plan.listeners.iter().map(|it| catalogue.listener(&it.name)).collect(),
+            upstreams,
+            routes,
+            front,
+            plan,
+        }
+    }
+
+    fn route_before(&self, name: &config::Name) -> Option<(&config::Route, &RouteParts)> {
+        self.plan.routes.iter().zip(&self.routes).find(|(route, _)| route.name == *name)
+    }
+}
+
+fn build_upstream(
+    index: u16,
+    plan: &config::Upstream,
+    before: Option<&Graph>,
+    catalogue: &Arc<Catalogue>,
+) -> Upstream {
+    let known = before
+        .and_then(|graph| graph.upstreams.iter().find(|upstream| *upstream.name() == plan.name))
+        // Connections are kept by endpoint: another protocol needs others.
+        .filter(|upstream| upstream.plan.protocol == plan.protocol);
+    let endpoints = plan.endpoints.iter().map(|endpoint| {
+        let same = known.and_then(|upstream| {
+            upstream.endpoints.iter().find(|known| {
+                known.address == endpoint.address && known.weight == endpoint.weight
+            })
+        });
+        same.cloned().unwrap_or_else(|| {
+            let id = NEXT_ENDPOINT.fetch_add(1, Ordering::Relaxed);
+            Arc::new(Endpoint::new(id, endpoint.address.clone(), endpoint.weight))
+        })
+    });
+    Upstream::new(index, plan, endpoints.collect(), catalogue.upstream(&plan.name))
+}
+
+fn build_route(
+    plan: &config::Route,
+    upstreams: &[Arc<Upstream>],
+    before: Option<&Graph>,
+    catalogue: &Arc<Catalogue>,
+) -> RouteParts {
+    let known = before.and_then(|graph| graph.route_before(&plan.name));
+    let allowances = plan.rate_limit.as_ref().map(|limit| {
+        let same = known
+            .filter(|(before, _)| before.rate_limit.as_ref() == Some(limit))
+            .and_then(|(_, parts)| parts.allowances.clone());
+        same.unwrap_or_else(|| {
+            Arc::new(Allowances::new(Bucket::new(limit.rate, limit.burst), limit.key.clone()))
+        })
+    });
+    let retry = plan.retry.as_ref().map(|retry| {
+        let same = known
+            .filter(|(before, _)| before.retry.as_ref().is_some_and(|it| it.budget == retry.budget))
+            .and_then(|(_, parts)| Some(Arc::clone(&parts.retry.as_ref()?.budget)));
+        let budget = same.unwrap_or_else(|| Arc::new(RetryBudget::new(retry.budget)));
+        RetryPolicy { plan: retry.clone(), budget }
+    });
+    RouteParts {
+        allowances,
+        retry,
+        live: known.map_or_else(Gauge::default, |(_, parts)| parts.live.clone()),
+        meters: catalogue.route(plan),
+        splits: plan
+            .to
+            .iter()
+            .filter_map(|split| Some((Arc::clone(upstreams.get(split.upstream)?), split.weight)))
+            .collect(),
+    }
+}

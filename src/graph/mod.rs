@@ -1,0 +1,51 @@
+//! The running graph: a plan with everything in it that lives.
+//!
+//! A [`Graph`] is immutable and stands behind one `ArcSwap`; a reload builds a whole new one and swaps once. It is shared
+//! by all workers and holds no connection: each worker dresses it in a stack of its own ([`Graph::stack`]), over its own
+//! pools. What a reload did not change is carried over: an endpoint keeps its load and latency, a limit its memory.
+
+mod build;
+
+use std::sync::Arc;
+
+use crate::config::{self, Plan};
+use crate::proxy::stack::{self, Front, FrontParts, RouteParts};
+use crate::telemetry::{Desk, ListenerMeters};
+use crate::upstream::{Pools, Upstream};
+
+/// A plan with everything in it that lives.
+#[derive(Debug)]
+pub struct Graph {
+    /// Which one it is, from 1 on.
+    pub generation: u32,
+    /// What was asked for.
+    pub plan: Arc<Plan>,
+    /// Its upstreams, in the plan's order.
+    pub upstreams: Vec<Arc<Upstream>>,
+    listeners: Vec<ListenerMeters>,
+    routes: Vec<RouteParts>,
+    front: FrontParts,
+}
+
+// === impl Graph ===
+
+impl Graph {
+    /// A worker's own stack of it.
+    #[must_use]
+    pub fn stack(&self, desk: &Desk, pools: &Pools) -> Front {
+        stack::front(&self.plan, self.generation, &self.front, &self.routes, desk, pools)
+    }
+
+    /// Its listeners with their meters, in the plan's order.
+    pub fn listeners(&self) -> impl Iterator<Item = (&config::Listener, &ListenerMeters)> {
+        self.plan.listeners.iter().zip(&self.listeners)
+    }
+
+    /// Whether an endpoint of this number is in it.
+    #[must_use]
+    pub fn has_endpoint(&self, id: u64) -> bool {
+        self.upstreams
+            .iter()
+            .any(|upstream| upstream.endpoints.iter().any(|endpoint| endpoint.id == id))
+    }
+}
