@@ -111,6 +111,16 @@ impl PhaseTimes {
     }
 }
 
+impl FromIterator<(Phase, Duration)> for PhaseTimes {
+    fn from_iter<I: IntoIterator<Item = (Phase, Duration)>>(times: I) -> Self {
+        let mut all = Self::default();
+        for (phase, time) in times {
+            all.0[phase.index()] += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        }
+        all
+    }
+}
+
 /// The clock that gives each instant its owner.
 #[derive(Debug)]
 pub(super) struct PhaseClock {
