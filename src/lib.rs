@@ -1,4 +1,35 @@
 //! sightglass: an observability-first reverse proxy.
+//!
+//! It stands in front of services, forwards their traffic through tower layers, and lets the people who run them see
+//! every request: metrics for Prometheus, traces for Jaeger, an access log, and a flight recorder with a live view for
+//! the minutes before anyone has opened either.
+//!
+//! # The rooms
+//!
+//! A room knows only rooms below it; `tests/it/architecture.rs` holds the source to it.
+//!
+//! ```text
+//! main cli app    arguments, wiring, start and stop order, signals
+//! server  admin   listeners and connections | the side port
+//! graph           plan -> running graph
+//! proxy           the layers in front of an attempt
+//! upstream        endpoints, balance, pool, forward
+//! telemetry       the only room that observes
+//! exchange        the nouns of one exchange
+//! config          the nouns of what the user asked
+//! demo            a client of the whole binary
+//! ```
+//!
+//! # Where to start reading
+//!
+//! [`proxy::stack`] is the way of a request on one page. [`exchange::Exchange`] is what layers note facts on,
+//! [`exchange::Record`] what is left of it, and `telemetry` its readers. `app` wires it all together.
+//! `docs/architecture.md` says why it is built so.
+
 pub mod config;
 pub mod exchange;
+pub mod graph;
+pub mod proxy;
+pub mod server;
+pub mod telemetry;
 pub mod upstream;

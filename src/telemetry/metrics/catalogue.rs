@@ -1,0 +1,346 @@
+//! The series that carry a configured name: created when they are first seen, carried over a reload by name, gone with
+//! the name.
+//!
+//! The exporter of the `metrics` facade cannot forget a series, and its histograms know no exemplars; hence this second
+//! home. A series has a cell for each worker that has seen it, which that worker alone writes, and the scrape adds the
+//! cells up. Looking a series up takes a lock; it happens once a worker, series and generation, when a desk or a layer
+//! resolves its handle. A scrape holds the lock only while it copies references, never while it writes text.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::Counter;
+use super::family::{self, Family, Kind};
+use super::histogram::{DURATIONS, Histogram, Snapshot};
+use super::page::{Draw, Page};
+use crate::config::{Name, Plan, Route};
+use crate::exchange::Gauge;
+use crate::telemetry::label;
+
+/// All series that carry a configured name.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    series: Mutex<Series>,
+}
+
+#[derive(Default)]
+struct Series {
+    histograms: Table<Histogram>,
+    counters: Table<Counter>,
+    gauges: Table<Gauge>,
+    draws: Vec<Weak<dyn Draw>>,
+    config: Config,
+    /// Who is in the configuration in force.
+    owners: HashSet<Owner>,
+}
+
+/// The series of one type, by family and labels: in the order of the page.
+type Table<C> = BTreeMap<(&'static str, Arc<str>), Entry<C>>;
+
+struct Entry<C> {
+    family: &'static Family,
+    owner: Owner,
+    /// Each with the worker that writes it.
+    cells: Arc<[(u16, Arc<C>)]>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Config {
+    generation: u32,
+    hash: String,
+    failed: u64,
+    succeeded: u64,
+    is_last_failed: bool,
+}
+
+/// Whose series it is: what must be in the configuration for it to stay.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::telemetry) enum Owner {
+    /// Nobody's in particular.
+    Process,
+    /// A listener's.
+    Listener(Name),
+    /// A route's.
+    Route(Name),
+    /// A route's, with the path pattern that it had.
+    Pattern(Name, Box<str>),
+    /// An upstream's.
+    Upstream(Name),
+    /// An endpoint's of an upstream.
+    Endpoint(Name, Box<str>),
+}
+
+/// A series, and who is to write it.
+#[derive(Debug)]
+pub(in crate::telemetry) struct Wanted<'a> {
+    /// The family.
+    pub(in crate::telemetry) family: &'static Family,
+    /// The values of its labels, in the family's order.
+    pub(in crate::telemetry) labels: &'a [&'a str],
+    /// Whose it is.
+    pub(in crate::telemetry) owner: Owner,
+    /// Who writes.
+    pub(in crate::telemetry) writer: Writer,
+}
+
+/// Who writes a cell.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::telemetry) enum Writer {
+    /// Any thread.
+    Any,
+    /// This worker alone, for exchanges of this generation.
+    Worker {
+        /// The worker.
+        index: u16,
+        /// The configuration.
+        generation: u32,
+    },
+}
+
+/// Cells that no worker has to itself.
+const SHARED: u16 = u16::MAX;
+
+// === impl Catalogue ===
+
+impl Catalogue {
+    /// One without series.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// A configuration is in force: series of names that it does not have go. Call it after the graph was swapped.
+    pub fn adopt(&self, plan: &Plan, generation: u32) {
+        let mut series = self.lock();
+        series.config.generation = generation;
+        series.config.hash.clone_from(&plan.hash);
+        series.owners = owners(plan);
+        let Series {
+            histograms,
+            counters,
+            gauges,
+            owners,
+            ..
+        } = &mut *series;
+        histograms.retain(|_, entry| owners.contains(&entry.owner));
+        counters.retain(|_, entry| owners.contains(&entry.owner));
+        gauges.retain(|_, entry| owners.contains(&entry.owner));
+    }
+
+    /// Somebody asked for a reload, and that is how it went.
+    pub fn note_reload(&self, is_success: bool) {
+        let config = &mut self.lock().config;
+        config.is_last_failed = !is_success;
+        if is_success {
+            config.succeeded += 1;
+        } else {
+            config.failed += 1;
+        }
+    }
+
+    /// At each scrape `draw` is asked for what it knows, as long as it lives.
+    pub fn draw_with(&self, draw: Weak<dyn Draw>) {
+        let mut series = self.lock();
+        series.draws.retain(|known| known.strong_count() > 0);
+        series.draws.push(draw);
+    }
+
+    /// The histogram of a series, as its writer sees it.
+    pub(in crate::telemetry) fn histogram(&self, wanted: Wanted<'_>) -> Arc<Histogram> {
+        let buckets = match wanted.family.kind {
+            Kind::Histogram(buckets) => buckets,
+            Kind::Counter | Kind::Gauge => &DURATIONS, // a table that contradicts its user: a test's business
+        };
+        let mut series = self.lock();
+        let is_shown = series.shows(&wanted);
+        cell(&mut series.histograms, wanted, is_shown, || {
+            Histogram::new(buckets)
+        })
+    }
+
+    /// The counter of a series, as its writer sees it.
+    pub(in crate::telemetry) fn counter(&self, wanted: Wanted<'_>) -> Counter {
+        let mut series = self.lock();
+        let is_shown = series.shows(&wanted);
+        Counter::clone(&cell(
+            &mut series.counters,
+            wanted,
+            is_shown,
+            Counter::default,
+        ))
+    }
+
+    /// The gauge of a series, as its writer sees it.
+    pub(in crate::telemetry) fn gauge(&self, wanted: Wanted<'_>) -> Gauge {
+        let mut series = self.lock();
+        let is_shown = series.shows(&wanted);
+        Gauge::clone(&cell(&mut series.gauges, wanted, is_shown, Gauge::default))
+    }
+
+    /// Writes all series. The lock is held only while references are copied.
+    pub(super) fn draw(&self, page: &mut Page) {
+        let (histograms, counters, gauges, draws, config) = {
+            let series = self.lock();
+            (
+                copy(&series.histograms),
+                copy(&series.counters),
+                copy(&series.gauges),
+                series.draws.clone(),
+                series.config.clone(),
+            )
+        };
+        for (family, labels, cells) in histograms {
+            let Kind::Histogram(buckets) = family.kind else {
+                continue;
+            };
+            let mut all = Snapshot::new(buckets);
+            cells.iter().for_each(|(_, cell)| cell.add_to(&mut all));
+            page.histogram(family, &labels, buckets, &all);
+        }
+        for (family, labels, cells) in counters {
+            let sum: u64 = cells.iter().map(|(_, cell)| cell.get()).sum();
+            // Handles are resolved before anything is counted. Where more than a configured name tells series apart, one
+            // that nobody has counted yet says nothing.
+            if sum > 0 || family.labels.len() < 2 {
+                page.integer(family, &labels, i128::from(sum));
+            }
+        }
+        for (family, labels, cells) in gauges {
+            let sum: i64 = cells.iter().map(|(_, cell)| cell.get()).sum();
+            page.integer(family, &labels, i128::from(sum));
+        }
+        config.draw(page);
+        for draw in draws.iter().filter_map(Weak::upgrade) {
+            draw.draw(page);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Series> {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// References to the cells of every series.
+type Copied<C> = Vec<(&'static Family, Arc<str>, Arc<[(u16, Arc<C>)]>)>;
+
+fn copy<C>(table: &Table<C>) -> Copied<C> {
+    table
+        .iter()
+        .map(|((_, labels), entry)| (entry.family, Arc::clone(labels), Arc::clone(&entry.cells)))
+        .collect()
+}
+
+fn cell<C>(
+    table: &mut Table<C>,
+    wanted: Wanted<'_>,
+    is_shown: bool,
+    new: impl FnOnce() -> C,
+) -> Arc<C> {
+    if !is_shown {
+        return Arc::new(new());
+    }
+    let pairs: Vec<_> = std::iter::zip(wanted.family.labels, wanted.labels)
+        .map(|(name, value)| (*name, *value))
+        .collect();
+    let labels: Arc<str> = label::pairs(&pairs).into();
+    let entry = table
+        .entry((wanted.family.name, labels))
+        .or_insert_with(|| Entry {
+            family: wanted.family,
+            owner: wanted.owner,
+            cells: Arc::default(),
+        });
+    let worker = match wanted.writer {
+        Writer::Any => SHARED,
+        Writer::Worker { index, .. } => index,
+    };
+    if let Some((_, cell)) = entry.cells.iter().find(|(known, _)| *known == worker) {
+        return Arc::clone(cell);
+    }
+    let cell = Arc::new(new());
+    let added = std::iter::once((worker, Arc::clone(&cell)));
+    entry.cells = entry.cells.iter().cloned().chain(added).collect();
+    cell
+}
+
+/// Everybody who is in a plan.
+fn owners(plan: &Plan) -> HashSet<Owner> {
+    let unmatched = Name::new(label::UNMATCHED);
+    let mut owners = HashSet::from([
+        Owner::Process,
+        Owner::Route(unmatched.clone()),
+        Owner::Pattern(unmatched, Box::from("")),
+    ]);
+    for listener in &plan.listeners {
+        owners.insert(Owner::Listener(listener.name.clone()));
+    }
+    for route in &plan.routes {
+        owners.insert(Owner::Route(route.name.clone()));
+        owners.insert(Owner::pattern(route));
+    }
+    for upstream in &plan.upstreams {
+        owners.insert(Owner::Upstream(upstream.name.clone()));
+        for endpoint in &upstream.endpoints {
+            owners.insert(Owner::Endpoint(
+                upstream.name.clone(),
+                endpoint.address.to_string().into(),
+            ));
+        }
+    }
+    owners
+}
+
+// === impl Series ===
+
+impl Series {
+    /// Whether the page shows a series: an exchange that outlived its route must not bring the route's series back.
+    fn shows(&self, wanted: &Wanted<'_>) -> bool {
+        match wanted.writer {
+            Writer::Worker { generation, .. } if generation < self.config.generation => {
+                self.owners.contains(&wanted.owner)
+            }
+            _ => true,
+        }
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    /// A route's, with its path pattern.
+    pub(in crate::telemetry) fn pattern(route: &Route) -> Self {
+        Self::Pattern(route.name.clone(), route.matches.path.as_str().into())
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    fn draw(&self, page: &mut Page) {
+        if self.generation == 0 {
+            return; // none is in force yet
+        }
+        let flag = |is_true: bool| if is_true { 1.0 } else { 0.0 };
+        page.sample(&family::CONFIG_GENERATION, &[], f64::from(self.generation));
+        page.sample(
+            &family::CONFIG_LAST_RELOAD_SUCCESS,
+            &[],
+            flag(!self.is_last_failed),
+        );
+        page.sample(&family::CONFIG_INFO, &[&self.hash], 1.0);
+        for (result, count) in [("success", self.succeeded), ("failure", self.failed)] {
+            let labels = label::pairs(&[("result", result)]);
+            page.integer(&family::CONFIG_RELOADS, &labels, i128::from(count));
+        }
+    }
+}
+
+impl std::fmt::Debug for Series {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Series")
+            .field("histograms", &self.histograms.len())
+            .field("counters", &self.counters.len())
+            .field("gauges", &self.gauges.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,203 @@
+//! The catalogue as a table: every family with its name, type, unit, labels and help. A metric begins here; the page,
+//! the docs and the tests of dashboards read it.
+
+use super::histogram::{self, Buckets};
+
+/// A metric family.
+#[derive(Debug)]
+pub struct Family {
+    /// The name; ends in `_total` where it is a counter.
+    pub name: &'static str,
+    /// The type.
+    pub kind: Kind,
+    /// The names of its labels, `le` aside.
+    pub labels: &'static [&'static str],
+    /// One sentence.
+    pub help: &'static str,
+}
+
+/// The type of a family.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Only ever rises.
+    Counter,
+    /// What is now.
+    Gauge,
+    /// A distribution.
+    Histogram(&'static Buckets),
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The word of both exposition formats.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+/// The unit that a family's name ends in, if it does; what OpenMetrics' `UNIT` line says.
+#[must_use]
+pub fn unit(name: &str) -> Option<&'static str> {
+    let base = name.strip_suffix("_total").unwrap_or(name);
+    ["seconds", "bytes"].into_iter().find(|unit| {
+        base.strip_suffix(unit)
+            .is_some_and(|rest| rest.ends_with('_'))
+    })
+}
+
+/// The family of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Family> {
+    FAMILIES.iter().copied().find(|family| family.name == name)
+}
+
+macro_rules! families {
+    ($($id:ident: $kind:expr, $name:literal, [$($label:literal),*], $help:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $help)]
+            pub static $id: Family = Family {
+                name: $name,
+                kind: $kind,
+                labels: &[$($label),*],
+                help: $help,
+            };
+        )*
+        /// Every family, in the order of the contract.
+        pub static FAMILIES: &[&Family] = &[$(&$id),*];
+    };
+}
+
+families! {
+    REQUEST_DURATION: Kind::Histogram(&histogram::DURATIONS), "http_server_request_duration_seconds",
+        ["route", "http_route", "http_request_method", "http_response_status_code", "outcome"],
+        "Time from a request's first byte until the last byte of its response was handed on; for tunnels and event streams until the response head.";
+    STREAM_DURATION: Kind::Histogram(&histogram::DURATIONS), "sightglass_stream_duration_seconds",
+        ["route", "outcome"],
+        "Whole length of tunnels and event streams.";
+    ACTIVE_REQUESTS: Kind::Gauge, "http_server_active_requests",
+        ["route", "http_route"],
+        "Requests that are in the proxy now.";
+    REQUEST_BODY_SIZE: Kind::Histogram(&histogram::SIZES), "http_server_request_body_size_bytes",
+        ["route", "http_route"],
+        "Size of request bodies, as far as they came.";
+    RESPONSE_BODY_SIZE: Kind::Histogram(&histogram::SIZES), "http_server_response_body_size_bytes",
+        ["route", "http_route"],
+        "Size of response bodies, as far as they were handed on.";
+    CLIENT_DURATION: Kind::Histogram(&histogram::DURATIONS), "http_client_request_duration_seconds",
+        ["upstream", "http_response_status_code", "outcome"],
+        "Length of attempts at an endpoint, one sample an attempt.";
+    PHASE_DURATION: Kind::Histogram(&histogram::PHASES), "sightglass_phase_duration_seconds",
+        ["route", "phase"],
+        "Time that a phase took in an exchange; the phases of an exchange add up to its length.";
+    RETRIES: Kind::Counter, "sightglass_retries_total",
+        ["route", "reason"],
+        "Attempts after the first, by what was wrong with the one before.";
+    RETRY_BUDGET_EXHAUSTED: Kind::Counter, "sightglass_retry_budget_exhausted_total",
+        ["route", "reason"],
+        "Retries that the budget did not allow.";
+    RATE_LIMITED: Kind::Counter, "sightglass_rate_limited_total",
+        ["route", "limiter"],
+        "Requests that a rate limit refused.";
+    OVERLOADED: Kind::Counter, "sightglass_overloaded_total",
+        ["route", "upstream", "limiter"],
+        "Requests that a concurrency or circuit limit refused.";
+    ENDPOINT_HEALTHY: Kind::Gauge, "sightglass_endpoint_healthy",
+        ["upstream", "endpoint"],
+        "Whether an endpoint takes requests.";
+    ENDPOINT_ACTIVE_REQUESTS: Kind::Gauge, "sightglass_endpoint_active_requests",
+        ["upstream", "endpoint"],
+        "Attempts that are at an endpoint now.";
+    ENDPOINT_LATENCY_EWMA: Kind::Gauge, "sightglass_endpoint_latency_ewma_seconds",
+        ["upstream", "endpoint"],
+        "Recent latency of an endpoint, as the balancer sees it.";
+    ENDPOINT_REQUESTS: Kind::Counter, "sightglass_endpoint_requests_total",
+        ["upstream", "endpoint", "outcome"],
+        "Attempts at an endpoint that have ended.";
+    UPSTREAM_CONNECTIONS: Kind::Gauge, "sightglass_upstream_active_connections",
+        ["upstream", "state"],
+        "Open connections to an upstream: idle ones wait in a pool, active ones carry requests.";
+    UPSTREAM_CONNECTIONS_OPENED: Kind::Counter, "sightglass_upstream_connections_opened_total",
+        ["upstream"],
+        "Connections to an upstream that were made.";
+    ACTIVE_CONNECTIONS: Kind::Gauge, "sightglass_active_connections",
+        ["listener"],
+        "Connections of clients that are open now.";
+    CONNECTIONS: Kind::Counter, "sightglass_connections_total",
+        ["listener"],
+        "Connections of clients that were accepted.";
+    CONNECTION_ERRORS: Kind::Counter, "sightglass_connection_errors_total",
+        ["listener", "reason"],
+        "Connections of clients that were refused or ended by something other than their own will.";
+    WORKER_CONNECTIONS: Kind::Gauge, "sightglass_worker_connections",
+        ["worker"],
+        "Connections of clients that a worker holds now.";
+    CONFIG_GENERATION: Kind::Gauge, "sightglass_config_generation",
+        [],
+        "The number of the configuration that is in force, counted from the start of the process.";
+    CONFIG_LAST_RELOAD_SUCCESS: Kind::Gauge, "sightglass_config_last_reload_success",
+        [],
+        "Whether the last attempt to load a configuration succeeded.";
+    CONFIG_RELOADS: Kind::Counter, "sightglass_config_reloads_total",
+        ["result"],
+        "Attempts to load another configuration, by result.";
+    CONFIG_INFO: Kind::Gauge, "sightglass_config_info",
+        ["hash"],
+        "The configuration that is in force, by the hash of its text.";
+    TELEMETRY_ITEMS: Kind::Counter, "sightglass_telemetry_items_total",
+        ["signal", "state", "reason"],
+        "Spans, log lines and records by what became of them; created = exported + dropped + queued.";
+    TELEMETRY_QUEUED: Kind::Gauge, "sightglass_telemetry_queued_items",
+        ["signal"],
+        "Spans, log lines and records that are on their way.";
+    BUILD_INFO: Kind::Gauge, "sightglass_build_info",
+        ["version", "os", "arch"],
+        "The build that is running.";
+    PROCESS_CPU: Kind::Counter, "process_cpu_seconds_total",
+        [],
+        "CPU time of the process, user and system.";
+    TOKIO_WORKERS: Kind::Gauge, "tokio_workers",
+        ["runtime"],
+        "Threads that drive a tokio runtime.";
+    TOKIO_ALIVE_TASKS: Kind::Gauge, "tokio_alive_tasks",
+        ["runtime"],
+        "Tasks of a tokio runtime that have not ended.";
+    TOKIO_QUEUE_DEPTH: Kind::Gauge, "tokio_global_queue_depth",
+        ["runtime"],
+        "Tasks that wait in the global queue of a tokio runtime.";
+    TOKIO_PARKS: Kind::Counter, "tokio_worker_park_total",
+        ["runtime"],
+        "How often the threads of a tokio runtime have gone to sleep.";
+    TOKIO_BUSY: Kind::Counter, "tokio_worker_busy_seconds_total",
+        ["runtime"],
+        "Time that the threads of a tokio runtime have been busy.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_say_type_and_unit() {
+        let mut names = HashSet::new();
+        for family in FAMILIES {
+            assert!(names.insert(family.name), "{} is there twice", family.name);
+            assert_eq!(
+                family.name.ends_with("_total"),
+                matches!(family.kind, Kind::Counter),
+                "{}",
+                family.name
+            );
+            assert!(family.help.ends_with('.'), "{}", family.name);
+        }
+        assert_eq!(unit("process_cpu_seconds_total"), Some("seconds"));
+        assert_eq!(unit("http_server_active_requests"), None);
+    }
+}

@@ -1,0 +1,446 @@
+//! Our histogram: one writer, any number of readers, no lock and no read-modify-write.
+//!
+//! Each worker writes cells of its own, so a plain load and a plain store count a sample; the scrape adds the cells up.
+//! The count is not kept: it is the sum of the buckets, so that a page cannot contradict itself. The sum is an integer
+//! (nanoseconds, bytes) and therefore exact. A bucket has a slot for one exemplar, which the `metrics` facade has no
+//! word for: the reason that this histogram exists beside the exporter's.
+//!
+//! Buckets. Durations have those that OpenTelemetry advises, so that other people's dashboards fit, with three below
+//! them, since a proxied request often takes less than 5 ms, and 60 s above, the longest that an upstream may take by
+//! default. Phases have eight, infinity among them: there are twelve of them a route, and they answer "where", not "how
+//! much exactly". Sizes are powers of four from 256 B to 1 GiB.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crate::exchange::{SpanId, TraceId};
+
+/// The upper bounds of a histogram's buckets, ascending; one more, without bound, follows them.
+#[derive(Debug)]
+pub struct Buckets {
+    /// The bounds, inclusive, in the unit that is observed.
+    bounds: &'static [u64],
+    /// The bounds as the `le` label says them, in the base unit; the last is `+Inf`.
+    labels: &'static [&'static str],
+    /// How many of the observed unit make one of the base unit.
+    scale: f64,
+}
+
+/// One worker's samples of one series. Only one thread may observe; any may read.
+#[derive(Debug)]
+pub struct Histogram {
+    buckets: &'static Buckets,
+    counts: Box<[AtomicU64]>,
+    sum: AtomicU64,
+    exemplars: OnceLock<Box<[Slot]>>,
+}
+
+/// A sample that a trace tells more about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exemplar {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// The span in it.
+    pub span_id: SpanId,
+    /// The sample, in the unit that is observed.
+    pub value: u64,
+    /// When it was, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// What all cells of a series say together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// How many samples fell into each bucket, the unbounded one last; not cumulative.
+    pub counts: Vec<u64>,
+    /// The sum of the samples, in the unit that is observed.
+    pub sum: u64,
+    /// The newest exemplar of each bucket; empty where there are none.
+    pub exemplars: Vec<Option<Exemplar>>,
+}
+
+/// A place for one exemplar: a sequence counter, odd while it is written, and what it guards.
+#[derive(Debug, Default)]
+struct Slot {
+    sequence: AtomicU64,
+    words: [AtomicU64; 5],
+}
+
+/// A bucket's exemplar stays for so long, so that a trace that is kept for it is kept for something.
+const EXEMPLAR_STAYS_MS: u64 = 60_000;
+
+/// Bounds of durations, in nanoseconds.
+pub static DURATIONS: Buckets = Buckets {
+    bounds: &[
+        500_000,
+        1_000_000,
+        2_500_000,
+        5_000_000,
+        10_000_000,
+        25_000_000,
+        50_000_000,
+        75_000_000,
+        100_000_000,
+        250_000_000,
+        500_000_000,
+        750_000_000,
+        1_000_000_000,
+        2_500_000_000,
+        5_000_000_000,
+        7_500_000_000,
+        10_000_000_000,
+        60_000_000_000,
+    ],
+    labels: &[
+        "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.25",
+        "0.5", "0.75", "1.0", "2.5", "5.0", "7.5", "10.0", "60.0", "+Inf",
+    ],
+    scale: 1e9,
+};
+
+/// Bounds of phases, in nanoseconds.
+pub static PHASES: Buckets = Buckets {
+    bounds: &[
+        100_000,
+        1_000_000,
+        5_000_000,
+        25_000_000,
+        100_000_000,
+        500_000_000,
+        2_500_000_000,
+    ],
+    labels: &[
+        "0.0001", "0.001", "0.005", "0.025", "0.1", "0.5", "2.5", "+Inf",
+    ],
+    scale: 1e9,
+};
+
+/// Bounds of body sizes, in bytes.
+pub static SIZES: Buckets = Buckets {
+    bounds: &[
+        1 << 8,
+        1 << 10,
+        1 << 12,
+        1 << 14,
+        1 << 16,
+        1 << 18,
+        1 << 20,
+        1 << 22,
+        1 << 24,
+        1 << 26,
+        1 << 28,
+        1 << 30,
+    ],
+    labels: &[
+        "256.0",
+        "1024.0",
+        "4096.0",
+        "16384.0",
+        "65536.0",
+        "262144.0",
+        "1.048576e+06",
+        "4.194304e+06",
+        "1.6777216e+07",
+        "6.7108864e+07",
+        "2.68435456e+08",
+        "1.073741824e+09",
+        "+Inf",
+    ],
+    scale: 1.0,
+};
+
+// === impl Buckets ===
+
+impl Buckets {
+    /// The `le` labels, `+Inf` last.
+    #[must_use]
+    pub fn labels(&self) -> &'static [&'static str] {
+        self.labels
+    }
+
+    /// The bounds, in the base unit.
+    #[must_use]
+    pub fn bounds(&self) -> Vec<f64> {
+        self.bounds.iter().map(|bound| self.base(*bound)).collect()
+    }
+
+    /// A value in the base unit.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "53 bits are 104 days in nanoseconds, and the sums of a scrape are floats anyway"
+    )]
+    pub fn base(&self, value: u64) -> f64 {
+        value as f64 / self.scale
+    }
+
+    /// Where a value falls.
+    fn place(&self, value: u64) -> usize {
+        self.bounds.partition_point(|bound| *bound < value)
+    }
+}
+
+// === impl Histogram ===
+
+impl Histogram {
+    /// One without samples.
+    #[must_use]
+    pub fn new(buckets: &'static Buckets) -> Self {
+        Self {
+            buckets,
+            counts: buckets.labels.iter().map(|_| AtomicU64::new(0)).collect(),
+            sum: AtomicU64::new(0),
+            exemplars: OnceLock::new(),
+        }
+    }
+
+    /// Its buckets.
+    #[must_use]
+    pub fn buckets(&self) -> &'static Buckets {
+        self.buckets
+    }
+
+    /// Counts a sample; the answer is its bucket.
+    pub fn observe(&self, value: u64) -> usize {
+        let place = self.buckets.place(value);
+        if let Some(count) = self.counts.get(place) {
+            add(count, 1);
+        }
+        add(&self.sum, value);
+        place
+    }
+
+    /// Counts a sample that a kept trace tells more about. `exemplar` is asked only where the bucket's slot is free.
+    pub fn observe_with(
+        &self,
+        value: u64,
+        now_ms: u64,
+        exemplar: impl FnOnce() -> (TraceId, SpanId),
+    ) {
+        let place = self.observe(value);
+        let slots = self.exemplars.get_or_init(|| {
+            self.buckets
+                .labels
+                .iter()
+                .map(|_| Slot::default())
+                .collect()
+        });
+        if let Some(slot) = slots.get(place)
+            && slot.is_free(now_ms)
+        {
+            let (trace_id, span_id) = exemplar();
+            slot.write(&Exemplar {
+                trace_id,
+                span_id,
+                value,
+                at_ms: now_ms,
+            });
+        }
+    }
+
+    /// Adds its samples to `to`.
+    pub fn add_to(&self, to: &mut Snapshot) {
+        for (sum, count) in to.counts.iter_mut().zip(&self.counts) {
+            *sum += count.load(Ordering::Relaxed);
+        }
+        to.sum = to.sum.wrapping_add(self.sum.load(Ordering::Relaxed));
+        if let Some(slots) = self.exemplars.get() {
+            to.exemplars.resize(slots.len(), None);
+            for (known, slot) in to.exemplars.iter_mut().zip(slots) {
+                if let Some(found) = slot.read()
+                    && known.is_none_or(|known| known.at_ms < found.at_ms)
+                {
+                    *known = Some(found);
+                }
+            }
+        }
+    }
+}
+
+/// Adds, as the only writer.
+fn add(to: &AtomicU64, amount: u64) {
+    to.store(
+        to.load(Ordering::Relaxed).wrapping_add(amount),
+        Ordering::Relaxed,
+    );
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// One without samples.
+    #[must_use]
+    pub fn new(buckets: &Buckets) -> Self {
+        Self {
+            counts: vec![0; buckets.labels.len()],
+            sum: 0,
+            exemplars: Vec::new(),
+        }
+    }
+
+    /// How many samples there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// Whether it is empty, or its exemplar has stayed long enough. For the writer alone.
+    fn is_free(&self, now_ms: u64) -> bool {
+        let at_ms = self.words[4].load(Ordering::Relaxed);
+        at_ms == 0 || now_ms >= at_ms.saturating_add(EXEMPLAR_STAYS_MS)
+    }
+
+    fn write(&self, exemplar: &Exemplar) {
+        let [high, low] = halves(exemplar.trace_id);
+        let words = [
+            high,
+            low,
+            u64::from_be_bytes(exemplar.span_id.0),
+            exemplar.value,
+            exemplar.at_ms.max(1),
+        ];
+        let sequence = self.sequence.load(Ordering::Relaxed);
+        self.sequence.store(sequence + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        for (slot, word) in self.words.iter().zip(words) {
+            slot.store(word, Ordering::Relaxed);
+        }
+        self.sequence.store(sequence + 2, Ordering::Release);
+    }
+
+    /// What it holds; `None` where it is empty. Tries again while a write is going on: that is once a minute.
+    fn read(&self) -> Option<Exemplar> {
+        loop {
+            let before = self.sequence.load(Ordering::Acquire);
+            if before == 0 {
+                return None;
+            }
+            let [high, low, span, value, at_ms] =
+                [0, 1, 2, 3, 4].map(|index: usize| self.words[index].load(Ordering::Relaxed));
+            fence(Ordering::Acquire);
+            if before.is_multiple_of(2) && self.sequence.load(Ordering::Relaxed) == before {
+                return Some(Exemplar {
+                    trace_id: TraceId(((u128::from(high) << 64) | u128::from(low)).to_be_bytes()),
+                    span_id: SpanId(span.to_be_bytes()),
+                    value,
+                    at_ms,
+                });
+            }
+            std::hint::spin_loop();
+        }
+    }
+}
+
+fn halves(id: TraceId) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = id.0;
+    [
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        u64::from_be_bytes(rest),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn snapshot(cells: &[&Histogram]) -> Snapshot {
+        let mut all = Snapshot::new(cells[0].buckets);
+        cells.iter().for_each(|cell| cell.add_to(&mut all));
+        all
+    }
+
+    #[test]
+    fn labels_say_what_the_bounds_are() {
+        for buckets in [&DURATIONS, &PHASES, &SIZES] {
+            assert_eq!(buckets.labels.len(), buckets.bounds.len() + 1);
+            assert_eq!(buckets.labels.last(), Some(&"+Inf"));
+            for (bound, label) in buckets.bounds.iter().zip(buckets.labels) {
+                let label: f64 = label.parse().expect("a number");
+                assert!((buckets.base(*bound) - label).abs() < 1e-12);
+            }
+            assert!(buckets.bounds.is_sorted());
+        }
+        assert!(PHASES.labels.len() <= 8);
+    }
+
+    proptest! {
+        #[test]
+        fn counts_as_a_naive_one_and_adds_its_shards_up(
+            samples in prop::collection::vec((0_usize..3, 0_u64..120_000_000_000), 0..200)
+        ) {
+            let cells: Vec<_> = (0..3).map(|_| Histogram::new(&DURATIONS)).collect();
+            for (cell, sample) in &samples {
+                cells[*cell].observe(*sample);
+            }
+            let all = snapshot(&cells.iter().collect::<Vec<_>>());
+            prop_assert_eq!(all.count(), samples.len() as u64);
+            prop_assert_eq!(all.sum, samples.iter().map(|(_, sample)| sample).sum::<u64>());
+            let mut cumulated = 0;
+            for (place, bound) in DURATIONS.bounds.iter().enumerate() {
+                cumulated += all.counts[place];
+                let naive = samples.iter().filter(|(_, sample)| sample <= bound).count();
+                prop_assert_eq!(cumulated, naive as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn an_exemplar_stays_for_a_minute() {
+        let cell = Histogram::new(&DURATIONS);
+        let (first, second) = (TraceId::random(), TraceId::random());
+        let span = SpanId::random();
+        let shown = |cell: &Histogram| snapshot(&[cell]).exemplars[0].expect("one").trace_id;
+        cell.observe_with(1, 1_000, || (first, span));
+        cell.observe_with(2, 60_999, || (second, span));
+        assert_eq!(shown(&cell), first);
+        cell.observe_with(3, 61_000, || (second, span));
+        assert_eq!(shown(&cell), second);
+        assert_eq!(snapshot(&[&cell]).exemplars[1], None);
+    }
+
+    #[test]
+    fn no_reader_sees_half_an_exemplar() {
+        let cell = Arc::new(Histogram::new(&DURATIONS));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                let (cell, is_over) = (Arc::clone(&cell), Arc::clone(&is_over));
+                std::thread::spawn(move || {
+                    let mut seen = 0_u64;
+                    while !is_over.load(Ordering::Relaxed) {
+                        let found = snapshot(&[&cell]);
+                        for exemplar in found.exemplars.iter().flatten() {
+                            let n = exemplar.at_ms / EXEMPLAR_STAYS_MS;
+                            assert_eq!(exemplar.trace_id.0, u128::from(n).to_be_bytes());
+                            assert_eq!(exemplar.span_id.0, n.to_be_bytes());
+                            assert_eq!(exemplar.value, n % 1000);
+                            seen += 1;
+                        }
+                    }
+                    seen
+                })
+            })
+            .collect();
+        for n in 1..400_000_u64 {
+            cell.observe_with(n % 1000, n * EXEMPLAR_STAYS_MS, || {
+                (
+                    TraceId(u128::from(n).to_be_bytes()),
+                    SpanId(n.to_be_bytes()),
+                )
+            });
+        }
+        is_over.store(true, Ordering::Relaxed);
+        for reader in readers {
+            assert!(reader.join().expect("no torn read") > 0);
+        }
+    }
+}

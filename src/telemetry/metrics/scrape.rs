@@ -1,0 +1,96 @@
+//! `/metrics`: one page of both homes, the exporter of the facade and the catalogue.
+
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::{
+    BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use super::facade;
+use super::page::{Format, Page};
+use super::process::{self, Runtimes};
+use super::{Catalogue, histogram};
+
+/// Makes the page.
+#[derive(Debug)]
+pub struct Scraper {
+    exporter: PrometheusHandle,
+    process: metrics_process::Collector,
+    catalogue: Arc<Catalogue>,
+    runtimes: Arc<Runtimes>,
+}
+
+/// Why the metrics could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// The exporter refuses its buckets.
+    #[error("cannot build the metrics exporter: {0}")]
+    Build(#[from] BuildError),
+    /// Another recorder is there already.
+    #[error("cannot install the metrics recorder: another is installed")]
+    Taken,
+}
+
+// === impl Scraper ===
+
+impl Scraper {
+    /// Makes the exporter the process's recorder. Once a process.
+    ///
+    /// # Errors
+    /// Where another recorder is there already.
+    pub fn install(
+        catalogue: &Arc<Catalogue>,
+        runtimes: &Arc<Runtimes>,
+    ) -> Result<Self, SetUpError> {
+        let recorder = recorder()?;
+        let scraper = Self::new(recorder.handle(), catalogue, runtimes);
+        metrics::set_global_recorder(recorder).map_err(|_| SetUpError::Taken)?;
+        scraper.say_constants();
+        Ok(scraper)
+    }
+
+    pub(super) fn new(
+        exporter: PrometheusHandle,
+        catalogue: &Arc<Catalogue>,
+        runtimes: &Arc<Runtimes>,
+    ) -> Self {
+        Self {
+            exporter,
+            process: metrics_process::Collector::default(),
+            catalogue: Arc::clone(catalogue),
+            runtimes: Arc::clone(runtimes),
+        }
+    }
+
+    /// Says what stays as it is.
+    pub(super) fn say_constants(&self) {
+        self.process.describe();
+        process::say_build();
+    }
+
+    /// The page in the format that `Accept` asks for, and its `Content-Type`. Blocks for a few milliseconds where there
+    /// are many series; never a worker.
+    #[must_use]
+    pub fn page(&self, accept: &str) -> (&'static str, String) {
+        let format = Format::accepted(accept);
+        let mut page = Page::new(format);
+        self.process.collect();
+        self.runtimes.collect();
+        facade::draw(&self.exporter.render(), &mut page);
+        self.catalogue.draw(&mut page);
+        (format.content_type(), page.finish())
+    }
+
+    /// What the exporter wants done every few seconds, or samples of its histograms pile up.
+    pub fn upkeep(&self) {
+        self.exporter.run_upkeep();
+    }
+}
+
+/// The exporter. Without buckets its histograms would become summaries; with an idle timeout a held handle would go
+/// silent for ever.
+pub(super) fn recorder() -> Result<PrometheusRecorder, SetUpError> {
+    Ok(PrometheusBuilder::new()
+        .set_buckets(&histogram::DURATIONS.bounds())?
+        .build_recorder())
+}

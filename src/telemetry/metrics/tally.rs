@@ -1,0 +1,303 @@
+//! A worker's way from a record to its series: by place in the plan, without a lock, a string or an allocation.
+//!
+//! One [`Tally`] stands for one worker and one generation. Its slots are filled when a series is first seen, and from
+//! then on hold this worker's cell of it. A tally of an older generation stays for the exchanges that began under it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Counter;
+use super::catalogue::{Catalogue, Owner, Wanted, Writer};
+use super::family::{self, Family};
+use super::histogram::Histogram;
+use crate::config::{Name, Plan};
+use crate::exchange::{Attempt, Gauge, KnownMethod, Outcome, PHASES, Record};
+use crate::telemetry::label;
+
+/// One worker's series under one configuration.
+pub(in crate::telemetry) struct Tally {
+    sources: Source,
+    has_exemplars: bool,
+    /// By place in the plan; one more for what no route took.
+    routes: Vec<RouteSeries>,
+    upstreams: Vec<UpstreamSeries>,
+}
+
+/// Where series come from that are not yet in their slots.
+struct Source {
+    catalogue: Arc<Catalogue>,
+    plan: Arc<Plan>,
+    generation: u32,
+    worker: u16,
+}
+
+#[derive(Default)]
+struct RouteSeries {
+    durations: Few<(KnownMethod, u16, Outcome), Arc<Histogram>>,
+    streams: Few<Outcome, Arc<Histogram>>,
+    bodies: Option<(Arc<Histogram>, Arc<Histogram>)>,
+    phases: [Option<Arc<Histogram>>; PHASES],
+    active: Option<Gauge>,
+}
+
+#[derive(Default)]
+struct UpstreamSeries {
+    attempts: Few<(Option<u16>, Outcome), Arc<Histogram>>,
+    endpoints: Vec<Few<Outcome, Counter>>,
+}
+
+/// A map for few keys, one of which is asked for nearly always: the found entry moves one place to the front, so that
+/// the usual look-up is one comparison.
+struct Few<K, V>(Vec<(K, V)>);
+
+// === impl Tally ===
+
+impl Tally {
+    pub(in crate::telemetry) fn new(
+        catalogue: &Arc<Catalogue>,
+        plan: &Arc<Plan>,
+        generation: u32,
+        worker: u16,
+    ) -> Self {
+        let mut upstreams = Vec::new();
+        for upstream in &plan.upstreams {
+            let mut series = UpstreamSeries::default();
+            series
+                .endpoints
+                .resize_with(upstream.endpoints.len(), Few::default);
+            upstreams.push(series);
+        }
+        Self {
+            sources: Source {
+                catalogue: Arc::clone(catalogue),
+                plan: Arc::clone(plan),
+                generation,
+                worker,
+            },
+            has_exemplars: plan.telemetry.exemplars,
+            routes: std::iter::repeat_with(RouteSeries::default)
+                .take(plan.routes.len() + 1)
+                .collect(),
+            upstreams,
+        }
+    }
+
+    pub(in crate::telemetry) fn generation(&self) -> u32 {
+        self.sources.generation
+    }
+
+    pub(in crate::telemetry) fn plan(&self) -> &Arc<Plan> {
+        &self.sources.plan
+    }
+
+    /// This worker's share of a route's active requests.
+    pub(in crate::telemetry) fn active(&mut self, route: Option<u16>) -> Gauge {
+        let place = self.place(route);
+        let sources = &self.sources;
+        self.routes[place]
+            .active
+            .get_or_insert_with(|| {
+                let (name, pattern, owner) = sources.pattern(route);
+                sources.catalogue.gauge(sources.wanted(
+                    &family::ACTIVE_REQUESTS,
+                    &[name, pattern],
+                    owner,
+                ))
+            })
+            .clone()
+    }
+
+    /// Counts everything that a record says. `ended_ms` is when it ended, in milliseconds since 1970.
+    pub(in crate::telemetry) fn count(&mut self, record: &Record, ended_ms: u64) {
+        let exemplars = self.has_exemplars && record.kept.is_some();
+        let observe = |series: &Histogram, value: u64, span_id| {
+            if exemplars {
+                series.observe_with(value, ended_ms, || (record.trace.trace_id, span_id));
+            } else {
+                series.observe(value);
+            }
+        };
+        let place = self.place(record.route);
+        let sources = &self.sources;
+        let series = &mut self.routes[place];
+        let whole = record.duration();
+
+        let lasted = match record.head_after {
+            Some(head) if record.is_stream => head,
+            _ => whole,
+        };
+        let key = (record.method, record.status, record.outcome);
+        let durations = series.durations.get(key, || sources.durations(record));
+        observe(durations, nanos(lasted), record.trace.span_id);
+        if record.is_stream {
+            let streams = series.streams.get(record.outcome, || {
+                sources.of_route(
+                    &family::STREAM_DURATION,
+                    record.route,
+                    record.outcome.as_str(),
+                )
+            });
+            observe(streams, nanos(whole), record.trace.span_id);
+        }
+
+        let (requests, responses) = series.bodies.get_or_insert_with(|| {
+            let of = |family| {
+                let (name, pattern, owner) = sources.pattern(record.route);
+                let labels = [name, pattern];
+                let wanted = sources.wanted(family, &labels, owner);
+                sources.catalogue.histogram(wanted)
+            };
+            (
+                of(&family::REQUEST_BODY_SIZE),
+                of(&family::RESPONSE_BODY_SIZE),
+            )
+        });
+        requests.observe(record.bytes_in);
+        responses.observe(record.bytes_out);
+
+        for (phase, time) in record.phases.iter() {
+            series.phases[phase.index()]
+                .get_or_insert_with(|| {
+                    sources.of_route(&family::PHASE_DURATION, record.route, phase.as_str())
+                })
+                .observe(nanos(time));
+        }
+
+        let mut before: Option<&Attempt> = None;
+        for attempt in record.attempts() {
+            if let Some(series) = self.upstreams.get_mut(usize::from(attempt.upstream)) {
+                let attempts = series.attempts.get((attempt.status, attempt.outcome), || {
+                    sources.attempts(attempt)
+                });
+                let micros = attempt.ended_us.saturating_sub(attempt.started_us);
+                observe(attempts, u64::from(micros) * 1000, attempt.span_id);
+                if let Some(endpoint) = series.endpoints.get_mut(usize::from(attempt.endpoint)) {
+                    endpoint
+                        .get(attempt.outcome, || sources.endpoint(attempt))
+                        .count_alone();
+                }
+            }
+            // A request that a dead connection gave back unsent goes out anew outside `retry`.
+            if let Some(before) = before
+                && !attempt.is_resend
+            {
+                sources.retries(record.route, before).count_alone();
+            }
+            before = Some(attempt);
+        }
+    }
+
+    fn place(&self, route: Option<u16>) -> usize {
+        let unmatched = self.routes.len() - 1;
+        route.map_or(unmatched, |route| usize::from(route).min(unmatched))
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// The labels of a route, and whose the series is.
+    fn pattern(&self, route: Option<u16>) -> (&str, &str, Owner) {
+        match route.and_then(|route| self.plan.routes.get(usize::from(route))) {
+            Some(route) => (
+                route.name.as_str(),
+                route.matches.path.as_str(),
+                Owner::pattern(route),
+            ),
+            None => {
+                let owner = Owner::Pattern(Name::new(label::UNMATCHED), Box::from(""));
+                (label::UNMATCHED, "", owner)
+            }
+        }
+    }
+
+    fn wanted<'a>(
+        &self,
+        family: &'static Family,
+        labels: &'a [&'a str],
+        owner: Owner,
+    ) -> Wanted<'a> {
+        Wanted {
+            family,
+            labels,
+            owner,
+            writer: Writer::Worker {
+                index: self.worker,
+                generation: self.generation,
+            },
+        }
+    }
+
+    fn durations(&self, record: &Record) -> Arc<Histogram> {
+        let (name, pattern, owner) = self.pattern(record.route);
+        let (method, status) = (record.method.as_str(), label::status(record.status));
+        let labels = [name, pattern, method, &status, record.outcome.as_str()];
+        self.catalogue
+            .histogram(self.wanted(&family::REQUEST_DURATION, &labels, owner))
+    }
+
+    /// A series of a route with one label of its own.
+    fn of_route(&self, family: &'static Family, route: Option<u16>, label: &str) -> Arc<Histogram> {
+        let (name, _, _) = self.pattern(route);
+        let owner = Owner::Route(Name::new(name));
+        self.catalogue
+            .histogram(self.wanted(family, &[name, label], owner))
+    }
+
+    fn attempts(&self, attempt: &Attempt) -> Arc<Histogram> {
+        let upstream = &self.plan.upstreams[usize::from(attempt.upstream)].name;
+        let status = attempt.status.map(label::status).unwrap_or_default();
+        let labels = [upstream.as_str(), &status, attempt.outcome.as_str()];
+        let owner = Owner::Upstream(upstream.clone());
+        self.catalogue
+            .histogram(self.wanted(&family::CLIENT_DURATION, &labels, owner))
+    }
+
+    fn endpoint(&self, attempt: &Attempt) -> Counter {
+        let upstream = &self.plan.upstreams[usize::from(attempt.upstream)];
+        let endpoint = &upstream.endpoints[usize::from(attempt.endpoint)];
+        let address = endpoint.address.to_string();
+        let labels = [upstream.name.as_str(), &address, attempt.outcome.as_str()];
+        let owner = Owner::Endpoint(upstream.name.clone(), address.as_str().into());
+        self.catalogue
+            .counter(self.wanted(&family::ENDPOINT_REQUESTS, &labels, owner))
+    }
+
+    /// Looked up each time: retries are rare.
+    fn retries(&self, route: Option<u16>, before: &Attempt) -> Counter {
+        let (name, _, _) = self.pattern(route);
+        let owner = Owner::Route(Name::new(name));
+        let labels = [name, &label::retry_reason(before)];
+        self.catalogue
+            .counter(self.wanted(&family::RETRIES, &labels, owner))
+    }
+}
+
+// === impl Few ===
+
+impl<K: Copy + PartialEq, V> Few<K, V> {
+    fn get(&mut self, key: K, new: impl FnOnce() -> V) -> &V {
+        let place = match self.0.iter().position(|(known, _)| *known == key) {
+            Some(0) => 0,
+            Some(place) => {
+                self.0.swap(place, place - 1);
+                place - 1
+            }
+            None => {
+                self.0.push((key, new()));
+                self.0.len() - 1
+            }
+        };
+        &self.0[place].1
+    }
+}
+
+impl<K, V> Default for Few<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

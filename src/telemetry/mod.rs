@@ -1,0 +1,32 @@
+//! The only room that observes.
+//!
+//! Two ways lead in. An exchange that has ended leaves a record at the worker's [`Desk`], from which metrics, access log,
+//! flight recorder and spans are made. Everything else is an [`Event`] said through [`emit`]. Nothing here decides
+//! anything about traffic: with all readers removed, the same bytes would pass.
+
+pub mod desk;
+pub mod event;
+#[cfg(test)]
+mod fixture;
+pub mod label;
+pub mod ledger;
+pub mod live_figures;
+pub mod log;
+mod mask;
+pub mod metrics;
+mod observe_attempt;
+mod observe_body;
+mod observe_exchange;
+pub mod own_work;
+mod percent;
+pub mod reader;
+pub mod recorder;
+pub mod trace;
+pub mod wall;
+
+pub use desk::Desk;
+pub use event::{Event, emit};
+pub use metrics::{Catalogue, Counter, ListenerMeters, RouteMeters, UpstreamMeters};
+pub use observe_attempt::ObserveAttempt;
+pub use observe_body::{CutOff, ObservedBody};
+pub use observe_exchange::ObserveExchange;

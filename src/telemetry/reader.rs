@@ -1,0 +1,168 @@
+//! The telemetry thread: takes batches of records from all workers and gives them to every reader, one after the other.
+//!
+//! A thread of its own and not a task: readers write files. It sleeps between drains while traffic flows, since waking it
+//! for each batch would cost the workers a system call each and it a context switch; when nothing came it blocks until
+//! something does. At the end it drains what is there, within a deadline.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::desk::Batch;
+use super::ledger::{Ledger, Reason};
+use super::recorder::Recorder;
+
+/// Makes a signal of records.
+pub trait ReadRecords: Send {
+    /// Takes part in these; they go on to the next reader.
+    fn read(&mut self, batch: &Batch);
+
+    /// About once a second where nothing comes, and after each drain.
+    fn tick(&mut self) {}
+
+    /// Nothing more comes.
+    fn end(&mut self) {}
+}
+
+/// What goes to the telemetry thread.
+#[derive(Debug)]
+pub enum Letter {
+    /// Records.
+    Batch(Batch),
+    /// Look up from the sleep: something else has changed.
+    Nudge,
+}
+
+/// The telemetry thread, as its owner sees it.
+#[derive(Debug)]
+pub struct Reader {
+    outlet: SyncSender<Letter>,
+    is_ending: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The readers, on the thread.
+struct Readers {
+    inlet: Receiver<Letter>,
+    readers: Vec<Box<dyn ReadRecords>>,
+    recorder: Arc<Recorder>,
+    ledger: Arc<Ledger>,
+    is_ending: Arc<AtomicBool>,
+    deadline: Duration,
+}
+
+/// How many batches wait at most; some 32,000 records.
+const QUEUE: usize = 512;
+
+/// How long the thread sleeps while traffic flows.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long it waits when nothing comes.
+const IDLE: Duration = Duration::from_secs(1);
+
+// === impl Reader ===
+
+impl Reader {
+    /// Starts the thread. The recorder comes after all `readers`, since it keeps the records. `deadline` is how long
+    /// the drain at the end may take.
+    ///
+    /// # Errors
+    /// Where the thread cannot be started.
+    pub fn start(
+        readers: Vec<Box<dyn ReadRecords>>,
+        recorder: &Arc<Recorder>,
+        ledger: &Arc<Ledger>,
+        deadline: Duration,
+    ) -> io::Result<Self> {
+        let (outlet, inlet) = sync_channel(QUEUE);
+        let is_ending = Arc::new(AtomicBool::new(false));
+        let state = Readers {
+            inlet,
+            readers,
+            recorder: Arc::clone(recorder),
+            ledger: Arc::clone(ledger),
+            is_ending: Arc::clone(&is_ending),
+            deadline,
+        };
+        let thread = std::thread::Builder::new()
+            .name("telemetry".to_owned())
+            .spawn(move || state.run())?;
+        Ok(Self {
+            outlet,
+            is_ending,
+            thread: Some(thread),
+        })
+    }
+
+    /// The way to the thread, for a worker's desk.
+    #[must_use]
+    pub fn outlet(&self) -> SyncSender<Letter> {
+        self.outlet.clone()
+    }
+
+    /// Lets the thread read what has been sent, and joins it. Blocks for as long as that takes, at most about the
+    /// deadline. Desks must have been flushed.
+    pub fn end(mut self) {
+        self.is_ending.store(true, Ordering::Release);
+        let _ = self.outlet.try_send(Letter::Nudge); // a full queue wakes it as well
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // a panic there has said so itself
+        }
+    }
+}
+
+// === impl Readers ===
+
+impl Readers {
+    fn run(mut self) {
+        loop {
+            match self.inlet.recv_timeout(IDLE) {
+                Ok(letter) => {
+                    self.read(letter);
+                    self.drain(None);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.readers.iter_mut().for_each(|reader| reader.tick());
+            if self.is_ending.load(Ordering::Acquire) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        self.drain(Some(Instant::now() + self.deadline));
+        self.readers.iter_mut().for_each(|reader| reader.end());
+    }
+
+    /// Reads what is there. What is left at the deadline is dropped.
+    fn drain(&mut self, deadline: Option<Instant>) {
+        while let Ok(letter) = self.inlet.try_recv() {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.give_up(&letter);
+            } else {
+                self.read(letter);
+            }
+        }
+    }
+
+    fn read(&mut self, letter: Letter) {
+        let Letter::Batch(batch) = letter else { return };
+        for reader in &mut self.readers {
+            reader.read(&batch);
+        }
+        let records = u64::try_from(batch.records.len()).unwrap_or(u64::MAX);
+        self.recorder.keep(batch);
+        self.ledger.records.exported(records);
+    }
+
+    fn give_up(&self, letter: &Letter) {
+        if let Letter::Batch(batch) = letter {
+            super::desk::lose(&self.ledger, batch, Reason::Shutdown);
+        }
+    }
+}
