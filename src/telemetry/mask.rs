@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::percent::decoded;
+
 /// The names whose values are hidden, in lower case; they match in any case and percent-encoded.
 const SECRET: [&str; 36] = [
     "access_token",
@@ -82,23 +84,6 @@ fn is_same(name: &str, secret: &str) -> bool {
     decoded(name.as_bytes())
         .map(|byte| byte.to_ascii_lowercase())
         .eq(secret.bytes())
-}
-
-/// The bytes of a percent-encoded name; what is no valid encoding stands for itself.
-fn decoded(mut rest: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    std::iter::from_fn(move || {
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        let (byte, after) = match *rest {
-            [b'%', high, low, ref after @ ..] => match (digit(high), digit(low)) {
-                (Some(high), Some(low)) => (u8::try_from(high << 4 | low).ok()?, after),
-                _ => (b'%', &rest[1..]),
-            },
-            [byte, ref after @ ..] => (byte, after),
-            [] => return None,
-        };
-        rest = after;
-        Some(byte)
-    })
 }
 
 #[cfg(test)]

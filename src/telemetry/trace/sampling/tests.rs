@@ -1,4 +1,6 @@
 use super::*;
+use crate::exchange::{Outcome, Phase, SAMPLED, SpanId};
+use crate::telemetry::trace::fixture::{attempt, end, open, route, served};
 
 fn ids() -> impl Iterator<Item = TraceId> {
     (0..20_000).map(|_| TraceId::random())
@@ -58,4 +60,57 @@ fn only_the_share_weighs() {
         HeadShare::new(Share::NONE).weight(KeepReason::Head, false),
         1.0
     );
+}
+
+const RULES: KeepRules = KeepRules {
+    errors: true,
+    slower_than: Some(Duration::from_millis(100)),
+    retried: true,
+};
+
+fn retried(status: u16) -> Record {
+    let exchange = open("GET");
+    route(&exchange);
+    attempt(&exchange, 0, 503);
+    exchange.end_attempt(Outcome::Served);
+    exchange.enter(Phase::Backoff);
+    exchange.begin_attempt(0, 1, SpanId::random());
+    exchange.note_head(status, false);
+    end(&exchange, Outcome::Served)
+}
+
+fn slow(is_stream: bool) -> Record {
+    let exchange = open("GET");
+    exchange.note_head(200, is_stream);
+    std::thread::sleep(Duration::from_millis(110));
+    end(&exchange, Outcome::Served)
+}
+
+#[test]
+fn the_first_rule_that_matches_is_the_reason() {
+    for (record, want) in [
+        (served(200), KeepReason::Head),
+        (served(404), KeepReason::Head),
+        (served(500), KeepReason::Error),
+        (retried(200), KeepReason::Retried),
+        (retried(500), KeepReason::Error),
+        (slow(false), KeepReason::Slow),
+        (slow(true), KeepReason::Head),
+    ] {
+        assert_eq!(RULES.keep(&record), Some(want), "{}", record.status);
+    }
+}
+
+#[test]
+fn what_no_rule_keeps_the_head_decides() {
+    let mut record = served(500);
+    record.trace.flags &= !SAMPLED;
+    assert_eq!(RULES.keep(&record), Some(KeepReason::Error));
+    let lax = KeepRules {
+        errors: false,
+        ..RULES
+    };
+    assert_eq!(lax.keep(&record), None);
+    record.trace.flags |= SAMPLED;
+    assert_eq!(lax.keep(&record), Some(KeepReason::Head));
 }

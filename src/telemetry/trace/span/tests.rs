@@ -1,0 +1,322 @@
+use super::super::fixture::{attempt, end, open, plan, route, served};
+use super::*;
+use crate::config::Share;
+use crate::exchange::{KeepReason, Phase, RANDOM, SAMPLED};
+
+/// The spans of a record, with the moment at which it began.
+fn spans(record: &Record, plan: Plan) -> (Vec<SpanData>, SystemTime) {
+    let environment = Arc::new(Environment::read(&|_| None));
+    let (anchor, mut spans) = (Anchor::now(), Vec::new());
+    SpanMaker::new(environment).make(record, &Arc::new(plan), &anchor, &mut spans);
+    (spans, anchor.time(record.started))
+}
+
+fn attributes(span: &SpanData) -> Vec<String> {
+    let text = |pair: &KeyValue| format!("{}={}", pair.key, pair.value);
+    span.attributes.iter().map(text).collect()
+}
+
+fn names(span: &SpanData) -> Vec<&str> {
+    span.events.iter().map(|event| &*event.name).collect()
+}
+
+#[test]
+fn a_served_exchange_is_a_server_span_and_a_client_span() {
+    let mut record = served(200);
+    record.kept = Some(KeepReason::Head);
+    record.grpc_status = Some(0);
+    let mut plan = plan();
+    plan.telemetry.traces.sample = Some(Share(0.25));
+    let (spans, started) = spans(&record, plan);
+    let [server, client] = &spans[..] else {
+        panic!("{spans:?}");
+    };
+
+    assert_eq!(server.name, "GET /api/checkout");
+    assert_eq!(server.span_kind, SpanKind::Server);
+    assert_eq!(server.parent_span_id, trace::SpanId::INVALID);
+    assert!(!server.parent_span_is_remote);
+    assert_eq!(server.status, Status::Unset);
+    assert_eq!((server.links.len(), server.events.len()), (0, 0));
+    assert_eq!(server.start_time, started);
+    assert_eq!(server.end_time, started + record.duration());
+    assert_eq!(
+        attributes(server),
+        [
+            "http.request.method=GET",
+            "url.scheme=http",
+            "url.path=/api/checkout/cart",
+            "url.query=v=2&token=REDACTED",
+            "server.address=shop.test",
+            "server.port=8443",
+            "client.address=10.1.2.3",
+            "network.peer.address=10.1.2.3",
+            "network.peer.port=4711",
+            "network.protocol.version=1.1",
+            "user_agent.original=curl/8",
+            "http.route=/api/checkout",
+            "sightglass.route=checkout",
+            "http.response.status_code=200",
+            "sightglass.outcome=served",
+            "sightglass.sampling.reason=head",
+            "sightglass.sampling.weight=4",
+            "sightglass.config.generation=3",
+            "sightglass.grpc_status=0",
+        ]
+    );
+
+    let attempt = record.first.as_ref().expect("one attempt");
+    assert_eq!(client.name, "GET");
+    assert_eq!(client.span_kind, SpanKind::Client);
+    assert_eq!(client.parent_span_id, server.span_context.span_id());
+    assert_eq!(client.span_context.span_id(), span_id(attempt.span_id));
+    assert_eq!(
+        client.span_context.trace_id(),
+        server.span_context.trace_id()
+    );
+    assert_eq!(client.status, Status::Unset);
+    let at = |micros: u32| started + Duration::from_micros(u64::from(micros));
+    assert_eq!(client.start_time, at(attempt.started_us));
+    assert_eq!(client.end_time, at(attempt.ended_us));
+    assert_eq!(
+        attributes(client),
+        [
+            "http.request.method=GET",
+            "server.address=127.0.0.1",
+            "server.port=9001",
+            "url.full=http://127.0.0.1:9001/checkout/cart?v=2&token=REDACTED",
+            "network.peer.address=127.0.0.1",
+            "network.peer.port=9001",
+            "network.protocol.version=1.1",
+            "sightglass.connection.reused=false",
+            "http.response.status_code=200",
+            "sightglass.upstream=shop",
+            "sightglass.attempt=1",
+        ]
+    );
+    assert_eq!(
+        names(client),
+        ["pick", "send_upstream", "wait", "body_upstream"]
+    );
+    let times: Vec<_> = client.events.iter().map(|event| event.timestamp).collect();
+    let entered: Vec<_> = attempt.phases().map(|(_, micros)| at(micros)).collect();
+    assert_eq!(times, entered);
+}
+
+#[test]
+fn a_retried_exchange_has_a_client_span_an_attempt() {
+    let exchange = open("PUT");
+    route(&exchange);
+    attempt(&exchange, 0, 503);
+    exchange.end_attempt(Outcome::Served);
+    exchange.enter(Phase::Backoff);
+    attempt(&exchange, 1, 200);
+    exchange.note_head(200, false);
+    let mut record = end(&exchange, Outcome::Served);
+    record.kept = Some(KeepReason::Retried);
+    let (spans, _) = spans(&record, plan());
+    let [server, first, second] = &spans[..] else {
+        panic!("{spans:?}");
+    };
+    assert_eq!(server.status, Status::Unset);
+    assert_eq!(first.status, Status::error(""));
+    assert_eq!(
+        attributes(first)[8..],
+        [
+            "http.response.status_code=503",
+            "error.type=503",
+            "sightglass.upstream=shop",
+            "sightglass.attempt=1",
+        ]
+    );
+    assert_eq!(second.status, Status::Unset);
+    assert_eq!(
+        attributes(second),
+        [
+            "http.request.method=PUT",
+            "server.address=shop.internal",
+            "server.port=9002",
+            "url.full=http://shop.internal:9002/checkout/cart?v=2&token=REDACTED",
+            "network.peer.address=127.0.0.2",
+            "network.peer.port=9002",
+            "network.protocol.version=1.1",
+            "sightglass.connection.reused=true",
+            "http.response.status_code=200",
+            "http.request.resend_count=1",
+            "sightglass.upstream=shop",
+            "sightglass.attempt=2",
+        ]
+    );
+    assert!(attributes(server).contains(&"sightglass.sampling.weight=1".to_owned()));
+}
+
+#[test]
+fn a_failed_exchange_says_what_failed() {
+    let exchange = open("GET");
+    route(&exchange);
+    exchange.begin_attempt(0, 0, SpanId::random());
+    exchange.enter(Phase::Connect);
+    exchange.end_attempt(Outcome::ConnectionRefused);
+    exchange.note_detail("connect: refused");
+    exchange.note_head(502, false);
+    let record = end(&exchange, Outcome::ConnectionRefused);
+    let (spans, _) = spans(&record, plan());
+    let [server, client] = &spans[..] else {
+        panic!("{spans:?}");
+    };
+    assert_eq!(server.status, Status::error("connect: refused"));
+    assert_eq!(
+        attributes(server)[13..],
+        [
+            "http.response.status_code=502",
+            "error.type=connection_refused",
+            "sightglass.outcome=connection_refused",
+            "sightglass.config.generation=3",
+        ]
+    );
+    assert_eq!(names(server), ["sightglass.fault"]);
+    assert_eq!(
+        server.events[0].attributes,
+        [
+            KeyValue::new("sightglass.outcome", "connection_refused"),
+            KeyValue::new("sightglass.detail", "connect: refused"),
+        ]
+    );
+    assert_eq!(client.status, Status::error("connection_refused"));
+    assert_eq!(
+        attributes(client)[4..],
+        [
+            "error.type=connection_refused",
+            "sightglass.upstream=shop",
+            "sightglass.attempt=1",
+        ]
+    );
+    assert_eq!(names(client), ["connect"]);
+}
+
+#[test]
+fn an_unmatched_exchange_has_no_route_and_no_attempt() {
+    let exchange = open("BREW");
+    exchange.note_head(404, false);
+    let record = end(&exchange, Outcome::DestinationNotFound);
+    let (spans, _) = spans(&record, plan());
+    let [server] = &spans[..] else {
+        panic!("{spans:?}");
+    };
+    assert_eq!(server.name, "HTTP");
+    assert_eq!(server.status, Status::Unset, "a 404 of ours is whole");
+    assert_eq!(
+        attributes(server)[..2],
+        [
+            "http.request.method=_OTHER",
+            "http.request.method_original=BREW"
+        ]
+    );
+    assert_eq!(
+        attributes(server)[12..],
+        [
+            "http.response.status_code=404",
+            "error.type=destination_not_found",
+            "sightglass.outcome=destination_not_found",
+            "sightglass.config.generation=3",
+        ]
+    );
+}
+
+#[test]
+fn follows_parents_and_links_strangers() {
+    let foreign = SpanRef {
+        trace_id: TraceId([7; 16]),
+        span_id: SpanId([8; 8]),
+        flags: SAMPLED,
+    };
+    let mut record = served(200);
+    record.trace.link = Some(foreign);
+    let (linked, _) = spans(&record, plan());
+    assert_eq!(linked[0].links.len(), 1);
+    let context = &linked[0].links[0].span_context;
+    assert_eq!(context.trace_id(), trace_id(foreign.trace_id));
+    assert_eq!(context.span_id(), span_id(foreign.span_id));
+    assert!(context.is_remote() && context.is_sampled());
+
+    record.trace = TracePlace {
+        trace_id: foreign.trace_id,
+        span_id: SpanId([9; 8]),
+        parent: Some(foreign.span_id),
+        flags: SAMPLED | RANDOM,
+        link: None,
+        state: Some("a=1,b=2".into()),
+    };
+    let (followed, _) = spans(&record, plan());
+    let server = &followed[0];
+    assert_eq!(server.parent_span_id, span_id(foreign.span_id));
+    assert!(server.parent_span_is_remote && !followed[1].parent_span_is_remote);
+    for span in &followed {
+        assert_eq!(span.span_context.trace_flags().to_u8(), SAMPLED | RANDOM);
+        assert_eq!(span.span_context.trace_state().header(), "a=1,b=2");
+        assert_eq!(span.span_context.trace_id(), trace_id(foreign.trace_id));
+    }
+}
+
+#[test]
+fn an_answer_that_broke_off_is_an_error_whatever_its_status() {
+    for (status, outcome, is_error) in [
+        (200, Outcome::Served, false),
+        (404, Outcome::Served, false),
+        (500, Outcome::Served, true),
+        (200, Outcome::ClientClosed, true),
+        (200, Outcome::HttpResponseIncomplete, true),
+        (404, Outcome::HttpResponseIncomplete, true),
+        (413, Outcome::HttpRequestError, false),
+        (200, Outcome::HttpRequestError, true),
+        (429, Outcome::RateLimited, false),
+        (503, Outcome::Overloaded, true),
+    ] {
+        let exchange = open("GET");
+        exchange.note_head(status, false);
+        let record = end(&exchange, outcome);
+        let (spans, _) = spans(&record, plan());
+        let was = spans[0].status != Status::Unset;
+        assert_eq!(was, is_error, "{status} {outcome}");
+    }
+}
+
+#[test]
+fn reads_the_host_that_was_asked_for() {
+    for (text, is_tls, want) in [
+        ("a.test", false, Some(("a.test", 80))),
+        ("a.test", true, Some(("a.test", 443))),
+        ("a.test:81", false, Some(("a.test", 81))),
+        ("[::1]:82", false, Some(("::1", 82))),
+        ("[::1]", false, Some(("::1", 80))),
+        ("", false, None),
+        ("[::1", false, None),
+    ] {
+        assert_eq!(host_and_port(text, is_tls), want, "{text}");
+    }
+}
+
+#[test]
+fn an_anchor_looks_both_ways() {
+    let anchor = Anchor::now();
+    let second = Duration::from_secs(1);
+    assert_eq!(anchor.time(anchor.instant), anchor.time);
+    assert_eq!(anchor.time(anchor.instant + second), anchor.time + second);
+    assert_eq!(anchor.time(anchor.instant - second), anchor.time - second);
+}
+
+/// Not a test but a measurement: `cargo test --release -- --ignored --nocapture cost_of`.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_two_spans() {
+    let (record, plan) = (served(200), Arc::new(plan()));
+    let mut maker = SpanMaker::new(Arc::new(Environment::read(&|_| None)));
+    let (anchor, began) = (Anchor::now(), std::time::Instant::now());
+    let rounds = 200_000;
+    let mut spans = Vec::with_capacity(2);
+    for _ in 0..rounds {
+        spans.clear();
+        maker.make(&record, &plan, &anchor, &mut spans);
+    }
+    eprintln!("{:?} for two spans", began.elapsed() / rounds);
+}
