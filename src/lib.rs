@@ -28,8 +28,5 @@
 
 pub mod config;
 pub mod exchange;
-pub mod graph;
-pub mod proxy;
-pub mod server;
 pub mod telemetry;
 pub mod upstream;

@@ -222,6 +222,16 @@ impl ClientBody {
 
 // === impl ResponseBody ===
 
+impl std::fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Full(_) => "Full",
+            Self::Upstream(_) => "Upstream",
+        })
+    }
+}
+
 impl ResponseBody {
     /// The body that an upstream sends over this connection.
     #[must_use]

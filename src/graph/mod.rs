@@ -6,6 +6,7 @@
 
 mod build;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::{self, Plan};
@@ -32,7 +33,7 @@ pub struct Graph {
 impl Graph {
     /// A worker's own stack of it.
     #[must_use]
-    pub fn stack(&self, desk: &Desk, pools: &Pools) -> Front {
+    pub fn stack(&self, desk: &Rc<Desk>, pools: &Pools) -> Front {
         stack::front(&self.plan, self.generation, &self.front, &self.routes, desk, pools)
     }
 

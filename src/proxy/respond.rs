@@ -106,7 +106,7 @@ impl<F: Future<Output = Result<Response, Fault>>> Future for RespondFuture<F> {
         let result = match polled {
             Some(poll) => ready!(poll),
             None => {
-                emit(Event::Panicked);
+                emit(Event::ExchangePanicked { route: None });
                 Err(Fault::new(Outcome::ProxyInternalError, "a layer panicked"))
             }
         };

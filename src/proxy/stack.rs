@@ -65,7 +65,7 @@ pub fn front(
     generation: u32,
     parts: &FrontParts,
     routes: &[RouteParts],
-    desk: &Desk,
+    desk: &Rc<Desk>,
     pools: &Pools,
 ) -> Front {
     let listeners: Rc<[ListenerRules]> = plan.listeners.iter().map(ListenerRules::new).collect();
@@ -85,7 +85,7 @@ pub fn front(
 
     ServiceBuilder::new()
         // Outermost: it sees refusals, faults, panics and clients that go away, and wraps the response's body.
-        .layer(layer_fn(|inner| ObserveExchange::new(inner, desk.clone(), generation)))
+        .layer(layer_fn(|inner| ObserveExchange::new(inner, Rc::clone(desk), generation)))
         // The only place where a fault becomes a response; below the observer, so that the status is the true one.
         .layer(layer_fn(|inner| Respond::new(inner, Rc::clone(&responses))))
         // Before routing: every decision is taken on clean input.

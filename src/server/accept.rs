@@ -9,7 +9,6 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::worker::{Fresh, Worker};
-use crate::telemetry::{Event, emit};
 
 /// How long accepting rests when the process has no descriptors left; the backlog keeps who comes meanwhile.
 const REST: Duration = Duration::from_millis(50);
@@ -19,7 +18,7 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: u16, socket: std::net::
     let socket = match AsyncFd::with_interest(socket, Interest::READABLE) {
         Ok(socket) => socket,
         Err(error) => {
-            emit(Event::AcceptFailed { error: error.to_string() });
+            worker.note_accept_failed(listener, &error);
             return;
         }
     };
@@ -30,7 +29,7 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: u16, socket: std::net::
             Ok((stream, peer)) => worker.place(Fresh { stream, peer, listener }),
             Err(error) if is_about_one(&error) => {}
             Err(error) => {
-                emit(Event::AcceptFailed { error: error.to_string() });
+                worker.note_accept_failed(listener, &error);
                 tokio::time::sleep(REST).await;
             }
         }

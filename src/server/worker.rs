@@ -21,7 +21,7 @@ use crate::config;
 use crate::exchange::{self, Arrival, Connection, Gauge, SWEEP};
 use crate::graph::Graph;
 use crate::proxy::stack::{Front, FrontFuture};
-use crate::telemetry::{Desk, ListenerMeters};
+use crate::telemetry::{Desk, Event, ListenerMeters, emit};
 use crate::upstream::Pools;
 
 /// How often a worker without live exchanges sweeps.
@@ -73,7 +73,7 @@ pub struct Worker {
     listeners: Vec<Rc<ListenerParts>>,
     graph: Arc<ArcSwap<Graph>>,
     stack: RefCell<(u32, Front)>,
-    desk: Desk,
+    desk: Rc<Desk>,
     pools: Pools,
     connections: Rc<Connections>,
     is_draining: Cell<bool>,
@@ -115,7 +115,7 @@ impl Team {
 impl Worker {
     /// A worker of this team, which serves under whatever `graph` holds.
     #[must_use]
-    pub fn new(index: usize, team: Team, graph: Arc<ArcSwap<Graph>>, desk: Desk) -> Rc<Self> {
+    pub fn new(index: usize, team: Team, graph: Arc<ArcSwap<Graph>>, desk: Rc<Desk>) -> Rc<Self> {
         let now = graph.load_full();
         let pools = Pools::default();
         let stack = now.stack(&desk, &pools);
@@ -206,6 +206,14 @@ impl Worker {
         ) = member.inbox.try_send(placed)
         {
             self.take_in(placed);
+        }
+    }
+
+    pub(super) fn note_accept_failed(&self, listener: u16, error: &std::io::Error) {
+        if let Some(listener) = self.listeners.get(usize::from(listener)) {
+            listener.meters.error("accept").count();
+            let why = error.to_string();
+            emit(Event::AcceptFailed { listener: listener.plan.name.clone(), why });
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 
 use crate::config::Plan;
 use crate::exchange::{Gauge, KeepReason, Record};
-use crate::telemetry::ledger::{Ledger, Reason};
+use crate::telemetry::ledger::{DropReason, Ledger, Signal};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Catalogue;
 use crate::telemetry::metrics::tally::Tally;
@@ -171,14 +171,16 @@ impl State {
             wall: self.wall,
             records: std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH)),
         };
-        self.ledger.records.created(count(batch.records.len()));
-        self.ledger.logs.created(log::lines(&batch));
+        self.ledger
+            .account(Signal::Records)
+            .create(count(batch.records.len()));
+        self.ledger.account(Signal::Logs).create(log::lines(&batch));
         match self.outlet.try_send(Letter::Batch(batch)) {
             Err(TrySendError::Full(Letter::Batch(batch))) => {
-                lose(&self.ledger, &batch, Reason::QueueFull);
+                lose(&self.ledger, &batch, DropReason::QueueFull);
             }
             Err(TrySendError::Disconnected(Letter::Batch(batch))) => {
-                lose(&self.ledger, &batch, Reason::Shutdown);
+                lose(&self.ledger, &batch, DropReason::Shutdown);
             }
             Ok(()) | Err(_) => {}
         }
@@ -187,13 +189,15 @@ impl State {
 
 /// Enters into the ledger a batch that no reader sees. Spans come into being when they are read: here they do so only to
 /// be lost.
-pub(super) fn lose(ledger: &Ledger, batch: &Batch, reason: Reason) {
+pub(super) fn lose(ledger: &Ledger, batch: &Batch, reason: DropReason) {
     let kept = batch.records.iter().filter(|record| record.kept.is_some());
     let spans = count(kept.map(|record| 1 + record.attempts().count()).sum());
-    ledger.spans.created(spans);
-    ledger.spans.dropped(reason, spans);
-    ledger.logs.dropped(reason, log::lines(batch));
-    ledger.records.dropped(reason, count(batch.records.len()));
+    ledger.account(Signal::Spans).create(spans);
+    ledger.account(Signal::Spans).drop(spans, reason);
+    ledger.account(Signal::Logs).drop(log::lines(batch), reason);
+    ledger
+        .account(Signal::Records)
+        .drop(count(batch.records.len()), reason);
 }
 
 // === impl KeepRules ===

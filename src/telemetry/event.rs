@@ -1,1 +1,226 @@
-//! Later.
+//! Everything that is told and belongs to no exchange: what the process does, and what happens to it.
+//!
+//! The other rooms [`emit`] an [`Event`]; only here it becomes a line. The enum is closed, so that the list of all that
+//! the process may say is one page, each with its level and its fields, and no text is made where nobody listens.
+//! Counters with configured names are not kept here but in the catalogue; the few that live as long as the process
+//! (reloads) are.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use crate::config::Name;
+
+/// Something that happened outside an exchange.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The process serves: every bound address.
+    Started {
+        /// The listeners.
+        listeners: Vec<(Name, SocketAddr)>,
+        /// The admin port.
+        admin: Option<SocketAddr>,
+    },
+    /// The process was told to end.
+    Stopping {
+        /// By what: a signal, an admin call.
+        by: &'static str,
+        /// When what is left is cut.
+        deadline: Duration,
+    },
+    /// Nothing is left to serve, or the deadline has passed.
+    Drained {
+        /// Connections that were cut.
+        cut: u64,
+    },
+    /// A new configuration is in force.
+    Reloaded {
+        /// Its generation.
+        generation: u32,
+        /// Its hash.
+        hash: String,
+    },
+    /// A new configuration was refused; the old one stays.
+    ReloadFailed {
+        /// Why.
+        why: String,
+    },
+    /// A connection came to grief before or between exchanges.
+    ConnectionFailed {
+        /// Where it came in.
+        listener: Name,
+        /// Who connected.
+        peer: SocketAddr,
+        /// The reason, as `sightglass_connection_errors_total` has it.
+        reason: &'static str,
+    },
+    /// A listener could not take a connection.
+    AcceptFailed {
+        /// The listener.
+        listener: Name,
+        /// Why.
+        why: String,
+    },
+    /// The collector takes no spans.
+    ExportFailing {
+        /// Why.
+        why: String,
+        /// Spans lost since it last took some.
+        lost: u64,
+    },
+    /// The collector took spans but refused some.
+    ExportRejected {
+        /// How many.
+        spans: u64,
+        /// Why, in the collector's words.
+        why: String,
+    },
+    /// The collector takes spans again.
+    ExportRecovered {
+        /// Spans lost meanwhile.
+        lost: u64,
+        /// How long it took none.
+        after: Duration,
+    },
+    /// The access log cannot be written.
+    LogFailing {
+        /// Why.
+        why: String,
+    },
+    /// The access log can be written again.
+    LogRecovered {
+        /// Lines lost meanwhile.
+        lost: u64,
+    },
+    /// Somebody used the admin port to change something.
+    AdminCalled {
+        /// Who.
+        who: IpAddr,
+        /// The method.
+        method: &'static str,
+        /// The path, one of ours.
+        path: &'static str,
+        /// The answer.
+        status: u16,
+    },
+    /// A layer panicked; the exchange got a 500.
+    ExchangePanicked {
+        /// The route, where it was known.
+        route: Option<Name>,
+    },
+    /// A thread of the data plane is gone.
+    WorkerPanicked {
+        /// Which.
+        worker: usize,
+    },
+    /// A variable of the environment was set aside.
+    VariableIgnored {
+        /// The variable.
+        variable: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+/// Describes the process-lived families that events move; called once, when the recorder is installed.
+pub fn describe() {
+    metrics::describe_counter!(
+        "sightglass_config_reloads_total",
+        "Configurations that were put in force or refused."
+    );
+    metrics::describe_gauge!(
+        "sightglass_config_last_reload_success",
+        "Whether the last configuration that was asked for is in force."
+    );
+    metrics::describe_gauge!(
+        "sightglass_config_generation",
+        "The generation of the configuration in force."
+    );
+}
+
+/// Tells an event.
+pub fn emit(event: Event) {
+    count(&event);
+    match event {
+        Event::Started { listeners, admin } => {
+            let listeners = listeners.iter().map(|(name, at)| format!("{name}={at}"));
+            let listeners = listeners.collect::<Vec<_>>().join(" ");
+            let admin = admin.map(tracing::field::display);
+            info!(target: "sightglass", listeners, admin, "ready");
+        }
+        Event::Stopping { by, deadline } => {
+            info!(target: "sightglass", by, ?deadline, "stopping");
+        }
+        Event::Drained { cut: 0 } => info!(target: "sightglass", "drained"),
+        Event::Drained { cut } => {
+            warn!(target: "sightglass", cut, "drained, with what was left cut")
+        }
+        Event::WorkerPanicked { worker } => {
+            error!(target: "sightglass", worker, "a worker is gone");
+        }
+        Event::VariableIgnored { variable, why } => {
+            warn!(target: "sightglass", variable, why, "environment variable set aside");
+        }
+        Event::Reloaded { generation, hash } => {
+            info!(target: "sightglass", generation, hash, "configuration in force");
+        }
+        Event::ReloadFailed { why } => {
+            error!(target: "sightglass", why, "configuration refused, the old one stays");
+        }
+        Event::AdminCalled {
+            who,
+            method,
+            path,
+            status,
+        } => info!(target: "sightglass", %who, method, path, status, "admin call"),
+        Event::ConnectionFailed {
+            listener,
+            peer,
+            reason,
+        } => debug!(target: "sightglass", %listener, %peer, reason, "connection failed"),
+        Event::AcceptFailed { listener, why } => {
+            warn!(target: "sightglass", %listener, why, "cannot take connections");
+        }
+        Event::ExchangePanicked { route } => {
+            let route = route.as_ref().map(Name::as_str);
+            error!(target: "sightglass", route, "a panic in an exchange");
+        }
+        Event::ExportFailing { why, lost } => {
+            warn!(target: "sightglass", why, lost, "the collector takes no spans");
+        }
+        Event::ExportRejected { spans, why } => {
+            warn!(target: "sightglass", spans, why, "the collector refused spans");
+        }
+        Event::ExportRecovered { lost, after } => {
+            info!(target: "sightglass", lost, ?after, "the collector takes spans again");
+        }
+        Event::LogFailing { why } => {
+            warn!(target: "sightglass", why, "the access log cannot be written");
+        }
+        Event::LogRecovered { lost } => {
+            info!(target: "sightglass", lost, "the access log is written again");
+        }
+    }
+}
+
+fn count(event: &Event) {
+    match event {
+        Event::Started { .. } => reloaded(1, None),
+        Event::Reloaded { generation, .. } => reloaded(*generation, Some("success")),
+        Event::ReloadFailed { .. } => {
+            metrics::counter!("sightglass_config_reloads_total", "result" => "failure")
+                .increment(1);
+            metrics::gauge!("sightglass_config_last_reload_success").set(0.0);
+        }
+        _ => {}
+    }
+}
+
+fn reloaded(generation: u32, result: Option<&'static str>) {
+    metrics::gauge!("sightglass_config_generation").set(f64::from(generation));
+    metrics::gauge!("sightglass_config_last_reload_success").set(1.0);
+    if let Some(result) = result {
+        metrics::counter!("sightglass_config_reloads_total", "result" => result).increment(1);
+    }
+}

@@ -24,7 +24,10 @@ impl<S> ObserveAttempt<S> {
     /// Observes `inner`; the trace context goes upstream where `is_propagating`.
     #[must_use]
     pub fn new(inner: S, is_propagating: bool) -> Self {
-        Self { inner, is_propagating }
+        Self {
+            inner,
+            is_propagating,
+        }
     }
 }
 
@@ -45,7 +48,10 @@ impl<S: ServeAttempt> Service<AttemptRequest> for ObserveAttempt<S> {
             let headers = &mut attempt.request.head.headers;
             exchange.with_trace(|place| propagation::inject(place, span_id, headers));
         }
-        ObserveAttemptFuture { inner: self.inner.call(attempt), exchange }
+        ObserveAttemptFuture {
+            inner: self.inner.call(attempt),
+            exchange,
+        }
     }
 }
 

@@ -32,10 +32,15 @@ pub(super) fn observe(response: Response, open: Open) -> http::Response<Observed
         .headers()
         .get(http::header::CONTENT_TYPE)
         .is_some_and(|media_type| media_type.as_bytes().starts_with(b"text/event-stream"));
-    open.exchange.note_head(response.status().as_u16(), is_stream);
+    open.exchange
+        .note_head(response.status().as_u16(), is_stream);
     let has_no_body = matches!(response.status().as_u16(), 204 | 304);
     response.map(|inner| {
-        let left = if has_no_body { Some(0) } else { inner.size_hint().exact() };
+        let left = if has_no_body {
+            Some(0)
+        } else {
+            inner.size_hint().exact()
+        };
         ObservedBody { inner, open, left }
     })
 }
@@ -43,7 +48,11 @@ pub(super) fn observe(response: Response, open: Open) -> http::Response<Observed
 // === impl ObservedBody ===
 
 impl ObservedBody {
-    fn cut_off(&mut self, outcome: Outcome, why: &'static str) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+    fn cut_off(
+        &mut self,
+        outcome: Outcome,
+        why: &'static str,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         self.open.exchange.note_detail(why);
         self.open.end(outcome);
         Poll::Ready(Some(Err(CutOff(why))))
@@ -65,11 +74,16 @@ impl Body for ObservedBody {
         let this = &mut *self;
         match this.open.exchange.expired() {
             Some(Timeout::Total) => {
-                return this.cut_off(Outcome::HttpResponseTimeout, "the route's total time was up");
+                return this.cut_off(
+                    Outcome::HttpResponseTimeout,
+                    "the route's total time was up",
+                );
             }
             Some(Timeout::UpstreamIdle) => {
-                return this
-                    .cut_off(Outcome::ConnectionReadTimeout, "the upstream paused too long in its body");
+                return this.cut_off(
+                    Outcome::ConnectionReadTimeout,
+                    "the upstream paused too long in its body",
+                );
             }
             _ => {}
         }
@@ -85,9 +99,10 @@ impl Body for ObservedBody {
                 this.open.end(Outcome::Served);
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(_))) => {
-                this.cut_off(Outcome::HttpResponseIncomplete, "the upstream's body ended early")
-            }
+            Poll::Ready(Some(Err(_))) => this.cut_off(
+                Outcome::HttpResponseIncomplete,
+                "the upstream's body ended early",
+            ),
             Poll::Ready(Some(Ok(frame))) => {
                 this.open.exchange.enter(Phase::BodyClient);
                 if let Some(data) = frame.data_ref() {

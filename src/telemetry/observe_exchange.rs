@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use http::Version;
@@ -17,7 +18,7 @@ use crate::exchange::{Arrival, Exchange, Outcome, Protocol, Request, RequestBody
 #[derive(Clone, Debug)]
 pub struct ObserveExchange<S> {
     inner: S,
-    desk: Desk,
+    desk: Rc<Desk>,
     generation: u32,
 }
 
@@ -26,8 +27,12 @@ pub struct ObserveExchange<S> {
 impl<S> ObserveExchange<S> {
     /// Observes `inner`, which runs under this generation of the configuration, and hands records to `desk`.
     #[must_use]
-    pub fn new(inner: S, desk: Desk, generation: u32) -> Self {
-        Self { inner, desk, generation }
+    pub fn new(inner: S, desk: Rc<Desk>, generation: u32) -> Self {
+        Self {
+            inner,
+            desk,
+            generation,
+        }
     }
 }
 
@@ -51,9 +56,19 @@ where
             _ => Protocol::Http11,
         };
         let exchange = Exchange::open(&arrival.connection, &head.method, protocol, self.generation);
-        let open = Open { exchange: exchange.clone(), desk: Some(self.desk.clone()) };
+        let open = Open {
+            exchange: exchange.clone(),
+            desk: Some(self.desk.clone()),
+        };
         let body = RequestBody::from_client(body, &exchange);
-        ObserveExchangeFuture { inner: self.inner.call(Request { head, body, exchange }), open }
+        ObserveExchangeFuture {
+            inner: self.inner.call(Request {
+                head,
+                body,
+                exchange,
+            }),
+            open,
+        }
     }
 }
 
@@ -85,7 +100,7 @@ where
 pub(super) struct Open {
     pub(super) exchange: Exchange,
     /// `None` once it has ended, or was handed on.
-    desk: Option<Desk>,
+    desk: Option<Rc<Desk>>,
 }
 
 // === impl Open ===
@@ -93,7 +108,10 @@ pub(super) struct Open {
 impl Open {
     /// Hands it on.
     fn take(&mut self) -> Self {
-        Self { exchange: self.exchange.clone(), desk: self.desk.take() }
+        Self {
+            exchange: self.exchange.clone(),
+            desk: self.desk.take(),
+        }
     }
 
     /// Ends it.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::desk::Batch;
-use super::ledger::{Ledger, Reason};
+use super::ledger::{DropReason, Ledger, Signal};
 use super::recorder::Recorder;
 
 /// Makes a signal of records.
@@ -157,12 +157,12 @@ impl Readers {
         }
         let records = u64::try_from(batch.records.len()).unwrap_or(u64::MAX);
         self.recorder.keep(batch);
-        self.ledger.records.exported(records);
+        self.ledger.account(Signal::Records).export(records);
     }
 
     fn give_up(&self, letter: &Letter) {
         if let Letter::Batch(batch) = letter {
-            super::desk::lose(&self.ledger, batch, Reason::Shutdown);
+            super::desk::lose(&self.ledger, batch, DropReason::Shutdown);
         }
     }
 }

@@ -199,7 +199,8 @@ impl Common {
     }
 
     fn mark_busy(&self) {
-        self.state.replace(Some(self.upstream.meters.active.enter()));
+        self.state
+            .replace(Some(self.upstream.meters.active.enter()));
     }
 
     fn mark_idle(&self) {

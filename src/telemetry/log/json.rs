@@ -132,7 +132,7 @@ impl JsonWriter {
             }
         }
         if !words.query.is_empty() {
-            text(out, ",\"query\":\"", &mask::query(words.query));
+            text(out, ",\"query\":\"", &mask::masked(words.query));
         }
         word(out, ",\"protocol\":\"", protocol(record.protocol));
         key(out, ",\"status\":");

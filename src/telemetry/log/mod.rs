@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::config::{AccessLog as Config, LogFormat, LogOutput, Share};
 use crate::exchange::{Record, TraceId};
 use crate::telemetry::desk::Batch;
-use crate::telemetry::ledger::{Ledger, Reason};
+use crate::telemetry::ledger::{DropReason, Ledger, Signal};
 use crate::telemetry::reader::ReadRecords;
 
 pub(in crate::telemetry) use json::JsonWriter;
@@ -130,10 +130,12 @@ impl ReadRecords for AccessLog {
             return;
         }
         match self.destination.write(&self.buffer) {
-            Ok(()) => self.ledger.logs.exported(lines),
+            Ok(()) => self.ledger.account(Signal::Logs).export(lines),
             Err(error) => {
                 tracing::debug!(%error, lines, "access log lines dropped");
-                self.ledger.logs.dropped(Reason::WriteFailed, lines);
+                self.ledger
+                    .account(Signal::Logs)
+                    .drop(lines, DropReason::WriteFailed);
             }
         }
     }
