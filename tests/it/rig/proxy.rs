@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::{Response, get, get_with};
-use super::collector::{Collector, Kind};
+use super::collector::Collector;
 use super::config::FULL_ACCESS_LOG;
 use super::metrics::Metrics;
 use super::program::Program;
@@ -236,11 +236,13 @@ impl Proxy {
         self.check_exit();
         let lines = self.log_lines();
         let attempts = |line: &Value| line["attempts"].as_array().map_or(0, Vec::len);
-        let spans = collector.spans();
-        let count = |kind: Kind| spans.iter().filter(|span| span.kind == kind).count();
-        assert_eq!(count(Kind::Server), lines.len(), "server spans = exchanges");
         assert_eq!(
-            count(Kind::Client),
+            collector.exchanges().len(),
+            lines.len(),
+            "server spans = exchanges"
+        );
+        assert_eq!(
+            collector.attempts().len(),
             lines.iter().map(attempts).sum::<usize>(),
             "client spans = attempts"
         );

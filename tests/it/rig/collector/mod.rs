@@ -153,6 +153,20 @@ impl Collector {
             .collect()
     }
 
+    /// The SERVER spans of exchanges; the proxy's own work (admin calls, probes) has spans too, which are none.
+    pub(crate) fn exchanges(&self) -> Vec<Span> {
+        let mut spans = self.of_kind(Kind::Server);
+        spans.retain(|span| span.attributes.contains_key("sightglass.outcome"));
+        spans
+    }
+
+    /// The CLIENT spans of attempts.
+    pub(crate) fn attempts(&self) -> Vec<Span> {
+        let mut spans = self.of_kind(Kind::Client);
+        spans.retain(|span| span.attributes.contains_key("sightglass.attempt"));
+        spans
+    }
+
     /// Waits until at least this many spans of a kind have come.
     pub(crate) fn wait_for(&self, kind: Kind, count: usize) -> Vec<Span> {
         wait_until(&format!("{count} {kind:?} spans"), || {

@@ -1,6 +1,6 @@
 //! Jaeger v2 with memory for storage: the program that our users look at traces in.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
 use serde_json::Value;
@@ -9,15 +9,21 @@ use tempfile::TempDir;
 use super::super::client::get;
 use super::super::program::Program;
 use super::super::wait_until;
-use super::{START, free_address, partner};
+use super::{Reserved, START, partner};
 
 /// A running Jaeger.
 pub(crate) struct Jaeger {
     program: Program,
-    grpc: SocketAddr,
-    http: SocketAddr,
-    query: SocketAddr,
+    ports: Ports,
     dir: TempDir,
+}
+
+struct Ports {
+    grpc: Reserved,
+    http: Reserved,
+    query: Reserved,
+    /// Asked by nobody, but it cannot be left out.
+    query_grpc: Reserved,
 }
 
 impl Jaeger {
@@ -25,39 +31,47 @@ impl Jaeger {
     pub(crate) fn start() -> Option<Self> {
         let path = partner("jaeger")?;
         let dir = TempDir::new().expect("a temporary directory can be made");
-        let (grpc, http, query) = (free_address(), free_address(), free_address());
+        let ports = Ports {
+            grpc: Reserved::new(),
+            http: Reserved::new(),
+            query: Reserved::new(),
+            query_grpc: Reserved::new(),
+        };
         let file = dir.path().join("jaeger.yaml");
-        std::fs::write(&file, config(grpc, http, query))
-            .expect("a temporary directory takes files");
+        std::fs::write(&file, config(&ports)).expect("a temporary directory takes files");
         let mut command = Command::new(path);
         command.arg("--config").arg(&file);
         let mut program = Program::start("jaeger", command);
         program.wait_ready(START, |_| {
-            let is_up = |address| std::net::TcpStream::connect(address).is_ok();
-            [grpc, http, query].into_iter().all(is_up).then_some(())
+            let is_up = |port: &Reserved| TcpStream::connect(port.address()).is_ok();
+            [&ports.grpc, &ports.http, &ports.query]
+                .into_iter()
+                .all(is_up)
+                .then_some(())
         });
         Some(Self {
             program,
-            grpc,
-            http,
-            query,
+            ports,
             dir,
         })
     }
 
     /// OTLP over gRPC.
     pub(crate) fn grpc(&self) -> SocketAddr {
-        self.grpc
+        self.ports.grpc.address()
     }
 
     /// OTLP over HTTP.
     pub(crate) fn http(&self) -> SocketAddr {
-        self.http
+        self.ports.http.address()
     }
 
     /// The trace as Jaeger's own API tells it (`spans`, `processes`); none while it is unknown.
     pub(crate) fn trace(&self, trace_id: &str) -> Option<Value> {
-        let response = get(self.query, &format!("/api/traces/{trace_id}"));
+        let response = get(
+            self.ports.query.address(),
+            &format!("/api/traces/{trace_id}"),
+        );
         if response.status != 200 {
             return None;
         }
@@ -83,15 +97,16 @@ impl Jaeger {
 
     /// The names of the services it knows.
     pub(crate) fn services(&self) -> Vec<String> {
-        let names = get(self.query, "/api/services").json()["data"].clone();
+        let names = get(self.ports.query.address(), "/api/services").json()["data"].clone();
         serde_json::from_value(names).unwrap_or_default()
     }
 }
 
 /// Its all-in-one configuration without the receivers and pages that nobody asks here: each would need a port.
 /// The batches are short so that tests need not wait for them.
-fn config(grpc: SocketAddr, http: SocketAddr, query: SocketAddr) -> String {
-    let query_grpc = free_address();
+fn config(ports: &Ports) -> String {
+    let [grpc, http, query, query_grpc] =
+        [&ports.grpc, &ports.http, &ports.query, &ports.query_grpc].map(Reserved::address);
     format!(
         "service:
   extensions: [jaeger_storage, jaeger_query]

@@ -7,18 +7,18 @@
 //! let Some(nginx) = Nginx::start() else { return };
 //! let proxy = Proxy::start(Config::new(nginx.address()));
 //! ```
-//!
-//! Partners take ports by number only: they get them from below the range that port 0 draws from, so that no parallel
-//! test is given the same one.
 
 mod jaeger;
 mod nginx;
 mod prometheus;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
+
+use socket2::Socket;
+
+use super::port::{address_of, bound};
 
 pub(crate) use jaeger::Jaeger;
 pub(crate) use nginx::Nginx;
@@ -50,19 +50,25 @@ pub(crate) fn partner(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// An address of 127.0.0.1 that was free a moment ago, for programs that cannot bind port 0.
-pub(crate) fn free_address() -> SocketAddr {
-    const FIRST: u16 = 20_000;
-    const COUNT: u16 = 12_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Two test processes at once start at different places.
-    let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or_default();
-    loop {
-        let offset = (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST + offset));
-        if TcpListener::bind(address).is_ok() {
-            return address;
+/// A port of 127.0.0.1 for a program that cannot bind port 0, and a hold on it.
+///
+/// The hold is a socket that is bound and never listens: no one is given the port meanwhile, while a program that sets
+/// SO_REUSEADDR, as servers do, may listen there beside it.
+pub(crate) struct Reserved {
+    socket: Socket,
+}
+
+// === impl Reserved ===
+
+impl Reserved {
+    pub(crate) fn new() -> Self {
+        Self {
+            socket: bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        address_of(&self.socket)
     }
 }
 

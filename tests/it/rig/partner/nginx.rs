@@ -6,14 +6,13 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::super::client::get;
 use super::super::program::Program;
-use super::{START, free_address, partner};
+use super::{Reserved, START, partner};
 
 /// A running nginx with `/small` (6 bytes), `/64k` and `/1m`.
 pub(crate) struct Nginx {
     program: Program,
-    address: SocketAddr,
+    port: Reserved,
     dir: TempDir,
 }
 
@@ -27,7 +26,8 @@ impl Nginx {
     pub(crate) fn start_with(server: &str) -> Option<Self> {
         let path = partner("nginx")?;
         let dir = TempDir::new().expect("a temporary directory can be made");
-        let address = free_address();
+        let port = Reserved::new();
+        let address = port.address();
         let root = dir.path().join("root");
         fs::create_dir(&root).expect("a temporary directory takes folders");
         for (name, length) in [("64k", 64 * 1024), ("1m", 1024 * 1024)] {
@@ -47,17 +47,11 @@ impl Nginx {
             .arg("stderr");
         let mut program = Program::start("nginx", command);
         program.wait_ready(START, |_| std::net::TcpStream::connect(address).ok());
-        assert_eq!(get(address, "/small").text(), "small\n");
-        fs::write(dir.path().join("access.log"), "").expect("the log can be emptied");
-        Some(Self {
-            program,
-            address,
-            dir,
-        })
+        Some(Self { program, port, dir })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// Its access log: `method target status connection x-request-id traceparent`, a line a request. It is written when

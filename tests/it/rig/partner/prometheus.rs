@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use super::super::client::get;
 use super::super::program::Program;
-use super::{START, free_address, partner, percent_encoded};
+use super::{Reserved, START, partner, percent_encoded};
 
 /// A running Prometheus with exemplar storage.
 pub(crate) struct Prometheus {
     program: Program,
-    address: SocketAddr,
+    port: Reserved,
     dir: TempDir,
 }
 
@@ -23,7 +23,8 @@ impl Prometheus {
     pub(crate) fn start(scraped: SocketAddr) -> Option<Self> {
         let path = partner("prometheus")?;
         let dir = TempDir::new().expect("a temporary directory can be made");
-        let address = free_address();
+        let port = Reserved::new();
+        let address = port.address();
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
@@ -48,11 +49,7 @@ scrape_configs:
             std::net::TcpStream::connect(address).ok()?;
             (get(address, "/-/ready").status == 200).then_some(())
         });
-        Some(Self {
-            program,
-            address,
-            dir,
-        })
+        Some(Self { program, port, dir })
     }
 
     /// The samples of an instant query: `[{"metric": {…}, "value": [time, "text"]}]`.
@@ -93,7 +90,7 @@ scrape_configs:
     }
 
     fn ask(&self, path: &str) -> Value {
-        let response = get(self.address, path);
+        let response = get(self.port.address(), path);
         assert_eq!(response.status, 200, "GET {path}: {}", response.text());
         response.json()["data"].clone()
     }

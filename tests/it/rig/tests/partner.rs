@@ -1,18 +1,22 @@
 //! Each partner starts, does its work, and is gone afterwards.
 
-use super::super::partner::{Jaeger, Nginx, Prometheus, check_metrics, partner};
+use std::collections::BTreeSet;
+use std::net::{TcpListener, TcpStream};
+
+use super::super::partner::{Jaeger, Nginx, Prometheus, Reserved, check_metrics, partner};
 use super::super::{Http2Client, Upstream, get, reply, wait_until};
 use super::collector::{TRACE_ID, export, send_grpc};
 
 #[test]
 fn nginx_serves_three_sizes_and_logs_them() {
     let Some(nginx) = Nginx::start() else { return };
+    assert_eq!(get(nginx.address(), "/small").text(), "small\n");
     assert_eq!(get(nginx.address(), "/64k").body.len(), 64 * 1024);
     assert_eq!(get(nginx.address(), "/1m?x").body.len(), 1024 * 1024);
     assert_eq!(get(nginx.address(), "/none").status, 404);
-    wait_until("three lines of its log", || nginx.log_lines().len() == 3);
+    wait_until("four lines of its log", || nginx.log_lines().len() == 4);
     assert!(
-        nginx.log_lines()[1].starts_with("GET /1m?x 200 "),
+        nginx.log_lines()[2].starts_with("GET /1m?x 200 "),
         "{:?}",
         nginx.log_lines()
     );
@@ -71,4 +75,17 @@ fn a_missing_partner_is_skipped() {
     if std::env::var_os("SIGHTGLASS_REQUIRE_PARTNERS").is_none() {
         assert!(partner("no-such-program-anywhere").is_none());
     }
+}
+
+#[test]
+fn a_reserved_port_is_given_to_nobody_else_and_refuses_until_its_program_listens() {
+    let ports: Vec<_> = (0..200).map(|_| Reserved::new()).collect();
+    let numbers: BTreeSet<_> = ports.iter().map(Reserved::address).collect();
+    assert_eq!(numbers.len(), ports.len());
+    let address = ports[0].address();
+    assert!(TcpStream::connect(address).is_err());
+    // As servers do, std sets SO_REUSEADDR.
+    let listener = TcpListener::bind(address).expect("its program can listen");
+    assert!(TcpStream::connect(address).is_ok());
+    drop(listener);
 }

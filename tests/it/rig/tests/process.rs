@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use super::super::{Config, Metrics, Proxy, Upstream, reply};
+use super::super::{Collector, Config, Metrics, Proxy, Upstream, reply};
 
 const EVEN: &str = r#"
 # TYPE http_server_request_duration_seconds histogram
@@ -43,6 +43,14 @@ fn a_line_too_many_at_the_end_breaks_the_law() {
         r#"trap 'echo "{}"; exit 0' TERM; echo '{}'; echo '{}'; echo '{}'"#,
     );
     proxy.finish();
+}
+
+#[test]
+#[should_panic(expected = "server spans = exchanges")]
+fn a_line_without_a_span_breaks_the_law_of_traces() {
+    let admin = Upstream::answering(|_| reply(200, &[], EVEN));
+    let proxy = stand_in(&admin, "echo '{}'; echo '{}'; echo '{}'");
+    proxy.finish_traced(&Collector::start());
 }
 
 #[test]
