@@ -74,32 +74,7 @@ fn the_table_of_rooms_is_the_one_in_the_docs() {
 }
 
 #[test]
-fn the_checker_catches_what_it_is_there_for() {
-    let rules = |path: &str, code: &str| {
-        let text = format!("//! Tour.\n{code}");
-        check(path, &text)
-            .into_iter()
-            .map(|violation| (violation.line, violation.rule))
-            .collect::<Vec<_>>()
-    };
-    let broken = |path: &str, code: &str, part: &str| {
-        let found = rules(path, code);
-        assert_eq!(
-            found.len(),
-            1,
-            "{path}: {code} should break one rule, it breaks {found:?}"
-        );
-        assert_eq!(found[0].0, 2, "{path}: {code}: the line is named");
-        assert!(
-            found[0].1.contains(part),
-            "{code}: {part:?} is not in {:?}",
-            found[0].1
-        );
-    };
-    let kept =
-        |path: &str, code: &str| assert_eq!(rules(path, code), [], "{path}: {code} breaks no rule");
-
-    // Rooms.
+fn a_room_that_names_one_it_may_not_know_is_caught() {
     broken(
         "src/proxy/stack.rs",
         "use crate::graph::Graph;",
@@ -145,8 +120,10 @@ fn the_checker_catches_what_it_is_there_for() {
     );
     kept("src/app/mod.rs", "use crate::{admin, server, graph};");
     kept("src/main.rs", "use sightglass::cli;");
+}
 
-    // Observing.
+#[test]
+fn a_room_that_observes_beside_telemetry_is_caught() {
     broken(
         "src/proxy/stack.rs",
         "fn f() { metrics::counter!(\"a\"); }",
@@ -193,8 +170,10 @@ fn the_checker_catches_what_it_is_there_for() {
         "src/graph/build.rs",
         "use crate::telemetry::{metrics::Catalogue, trace};\nfn f<'a>(x: &'a str) { '\"'; '\\''; }",
     );
+}
 
-    // Form.
+#[test]
+fn a_file_without_form_is_caught() {
     assert!(
         check_form("src/config/mod.rs", "fn f() {}")[0]
             .rule
@@ -219,6 +198,34 @@ fn the_checker_catches_what_it_is_there_for() {
         check_form("src/config/mod.rs", &"//! Tour.\n".repeat(LONGEST_FILE)),
         []
     );
+}
+
+/// Asserts that the code, as the second line of a file, breaks one rule whose text has this part.
+fn broken(path: &str, code: &str, part: &str) {
+    let found = rules(path, code);
+    assert_eq!(
+        found.len(),
+        1,
+        "{path}: {code} should break one rule, it breaks {found:?}"
+    );
+    assert_eq!(found[0].0, 2, "{path}: {code}: the line is named");
+    assert!(
+        found[0].1.contains(part),
+        "{code}: {part:?} is not in {:?}",
+        found[0].1
+    );
+}
+
+/// Asserts that the code breaks no rule.
+fn kept(path: &str, code: &str) {
+    assert_eq!(rules(path, code), [], "{path}: {code} breaks no rule");
+}
+
+fn rules(path: &str, code: &str) -> Vec<(usize, String)> {
+    let found = check(path, &format!("//! Tour.\n{code}")).into_iter();
+    found
+        .map(|violation| (violation.line, violation.rule))
+        .collect()
 }
 
 fn lines(violations: &[Violation]) -> String {
