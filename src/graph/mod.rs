@@ -6,13 +6,17 @@
 
 mod build;
 
+// What a worker holds of it: the server knows these by the graph alone.
+pub use crate::proxy::stack::{Front, FrontFuture};
+pub use crate::upstream::Pools;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::{self, Plan};
-use crate::proxy::stack::{self, Front, FrontParts, RouteParts};
+use crate::proxy::stack::{self, FrontParts, RouteParts};
 use crate::telemetry::{Desk, ListenerMeters};
-use crate::upstream::{Pools, Upstream};
+use crate::upstream::Upstream;
 
 /// A plan with everything in it that lives.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use super::io::ClientIo;
 use super::sniff::{Opening, opening};
 use super::worker::{ListenerParts, Worker};
 use crate::exchange::{Arrival, Connection, Cut};
-use crate::proxy::stack::FrontFuture;
+use crate::graph::FrontFuture;
 use crate::telemetry::ObservedBody;
 
 /// hyper's own default; setting it costs an allocation a request.

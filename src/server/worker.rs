@@ -19,10 +19,8 @@ use super::connection::serve;
 use super::sweep::{Connections, Patience};
 use crate::config;
 use crate::exchange::{self, Arrival, Connection, Gauge, SWEEP};
-use crate::graph::Graph;
-use crate::proxy::stack::{Front, FrontFuture};
+use crate::graph::{Front, FrontFuture, Graph, Pools};
 use crate::telemetry::{Desk, Event, ListenerMeters, emit};
-use crate::upstream::Pools;
 
 /// How often a worker without live exchanges sweeps.
 const IDLE_SWEEP: Duration = Duration::from_millis(100);
