@@ -318,7 +318,7 @@ impl SpanMaker {
 }
 
 /// The scope of all our spans.
-pub(super) fn scope() -> InstrumentationScope {
+pub(in crate::telemetry) fn scope() -> InstrumentationScope {
     InstrumentationScope::builder("sightglass")
         .with_version(env!("CARGO_PKG_VERSION"))
         .build()

@@ -1,0 +1,280 @@
+//! Carries spans to the collector: one task that gathers a batch, makes its spans, and sends it.
+//!
+//! It speaks OTLP through opentelemetry-otlp's exporter, whose own retries (as OTLP classifies what may be tried again,
+//! with back-off, bounded by the collector's timeout) it relies on; a batch that still fails is dropped and counted.
+//! Exported is only what the collector has acknowledged. One batch is under way at a time: a collector that is slow
+//! fills the queue, and the queue is bounded.
+//!
+//! Nothing here is traced: a span about sending spans would beget another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry_otlp::{
+    ExporterBuildError, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig,
+    WithTonicConfig,
+};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::environment::{Collector, Environment};
+use super::http_client::Client;
+use super::queue::{Item, Sink, as_count};
+use super::rejected::{Rejected, watched};
+use super::span::{Anchor, SpanMaker};
+use crate::config::OtlpProtocol;
+use crate::telemetry::event::{Event, emit};
+use crate::telemetry::ledger::DropReason;
+
+/// The task that exports. Its owner ends it with [`Exporter::shutdown`]; dropped, it ends at once.
+#[derive(Debug)]
+pub struct Exporter {
+    task: JoinHandle<()>,
+    sink: Sink,
+}
+
+/// Why nothing can be exported.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot export to {endpoint}: {source}")]
+pub struct ExportError {
+    endpoint: String,
+    source: ExporterBuildError,
+}
+
+/// What the task holds.
+struct Work {
+    sink: Sink,
+    exporter: SpanExporter,
+    maker: SpanMaker,
+    /// When a batch is given up, retries included.
+    timeout: Duration,
+    health: Health,
+}
+
+/// Spans that are out of the queue and not yet settled. Dropped unsettled, with the task, they are lost.
+struct Flight<'a> {
+    sink: &'a Sink,
+    spans: u64,
+}
+
+/// Whether the collector takes spans, and when that was last said.
+#[derive(Debug, Default)]
+struct Health {
+    failing: Option<Failing>,
+}
+
+#[derive(Debug)]
+struct Failing {
+    since: Instant,
+    said: Instant,
+    lost: u64,
+}
+
+/// How often a failure that goes on is said.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
+/// Starts the task on the runtime of `handle`, which must have its time and IO enabled and live until the shutdown.
+///
+/// # Errors
+///
+/// When the exporter cannot be built for this collector.
+pub fn spawn(
+    handle: &Handle,
+    sink: Sink,
+    collector: &Collector,
+    resource: &Resource,
+    environment: &Arc<Environment>,
+) -> Result<Exporter, ExportError> {
+    let mut exporter = {
+        let _inside = handle.enter(); // tonic's channel spawns its task when it is built
+        build(collector).map_err(|source| ExportError {
+            endpoint: collector.endpoint.clone(),
+            source,
+        })?
+    };
+    exporter.set_resource(resource);
+    let work = Work {
+        sink: sink.clone(),
+        exporter,
+        maker: SpanMaker::new(Arc::clone(environment)),
+        // The exporter starts no try after its timeout, and none takes longer than that.
+        timeout: collector.timeout * 2,
+        health: Health::default(),
+    };
+    let task = handle.spawn(work.run());
+    Ok(Exporter { task, sink })
+}
+
+fn build(collector: &Collector) -> Result<SpanExporter, ExporterBuildError> {
+    let retries = RetryPolicy::recommended()
+        .with_max_retries(5)
+        .with_initial_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(3));
+    let (endpoint, timeout) = (collector.endpoint.clone(), collector.timeout);
+    match collector.protocol {
+        OtlpProtocol::Grpc => SpanExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .with_timeout(timeout)
+            .with_retry_policy(retries)
+            .build(),
+        OtlpProtocol::Http => SpanExporter::builder()
+            .with_http()
+            .with_http_client(Client::new(timeout))
+            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+            .with_endpoint(endpoint)
+            .with_timeout(timeout)
+            .with_retry_policy(retries)
+            .build(),
+    }
+}
+
+// === impl Exporter ===
+
+impl Exporter {
+    /// Takes no more spans, sends those that wait, and ends; after `deadline` what is left is dropped and counted. Not
+    /// to be cancelled: what was not sent by then would be cut off.
+    pub async fn shutdown(mut self, deadline: Duration) {
+        self.sink.close();
+        if tokio::time::timeout(deadline, &mut self.task)
+            .await
+            .is_err()
+        {
+            self.task.abort();
+            let _ = (&mut self.task).await; // aborted; now its flight is counted
+        }
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.sink.clear(DropReason::Shutdown);
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    async fn run(mut self) {
+        let mut items = Vec::new();
+        while self.sink.ripe().await {
+            let taken = self.sink.pull(&mut items);
+            if taken > 0 {
+                self.send(&mut items, taken).await;
+            }
+        }
+    }
+
+    async fn send(&mut self, items: &mut Vec<Item>, taken: usize) {
+        let mut spans = Vec::with_capacity(taken);
+        let anchor = Anchor::now();
+        for item in items.drain(..) {
+            match item {
+                Item::Exchange(record, plan) => {
+                    self.maker.make(&record, &plan, &anchor, &mut spans);
+                }
+                Item::Own(span) => spans.push(*span),
+            }
+        }
+        let flight = Flight {
+            sink: &self.sink,
+            spans: as_count(taken),
+        };
+        match export(&self.exporter, spans, self.timeout).await {
+            Ok(rejected) => {
+                self.health.good(&rejected);
+                flight.land(&rejected);
+            }
+            Err(why) => {
+                self.health.bad(&why, flight.spans);
+                flight.crash(&why);
+            }
+        }
+    }
+}
+
+/// Sends one batch; what the collector refused of it, or why it did not take it.
+async fn export(
+    exporter: &SpanExporter,
+    spans: Vec<SpanData>,
+    timeout: Duration,
+) -> Result<Rejected, String> {
+    let export = watched(exporter.export(spans));
+    match tokio::time::timeout(timeout, export).await {
+        Ok((Ok(()), rejected)) => Ok(rejected),
+        Ok((Err(error), _)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {timeout:?}")),
+    }
+}
+
+// === impl Flight ===
+
+impl Flight<'_> {
+    /// The collector has acknowledged them, all but those it refused.
+    fn land(mut self, rejected: &Rejected) {
+        let spans = std::mem::take(&mut self.spans);
+        let refused = rejected.spans.min(spans);
+        self.sink.account().export(spans - refused);
+        self.sink.account().drop(refused, DropReason::Rejected);
+        if *rejected != Rejected::default() {
+            self.sink.account().fail(&rejected.why);
+        }
+    }
+
+    /// The collector did not take them.
+    fn crash(mut self, why: &str) {
+        let spans = std::mem::take(&mut self.spans);
+        self.sink.account().drop(spans, DropReason::ExportFailed);
+        self.sink.account().fail(why);
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.sink.account().drop(self.spans, DropReason::Shutdown);
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    fn good(&mut self, rejected: &Rejected) {
+        if let Some(failing) = self.failing.take() {
+            emit(Event::ExportRecovered {
+                lost: failing.lost,
+                after: failing.since.elapsed(),
+            });
+        }
+        if rejected.spans > 0 {
+            emit(Event::ExportRejected {
+                spans: rejected.spans,
+                why: rejected.why.clone(),
+            });
+        }
+    }
+
+    fn bad(&mut self, why: &str, lost: u64) {
+        let now = Instant::now();
+        let is_new = self.failing.is_none();
+        let failing = self.failing.get_or_insert(Failing {
+            since: now,
+            said: now,
+            lost: 0,
+        });
+        failing.lost += lost;
+        if is_new || now.duration_since(failing.said) >= SAY_EVERY {
+            failing.said = now;
+            emit(Event::ExportFailing {
+                why: why.to_owned(),
+                lost: failing.lost,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
