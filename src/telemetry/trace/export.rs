@@ -277,4 +277,6 @@ impl Health {
 }
 
 #[cfg(test)]
+mod collector;
+#[cfg(test)]
 mod tests;

@@ -38,7 +38,7 @@ struct Link {
 struct Whole(Option<Bytes>);
 
 /// tokio's socket as hyper's.
-struct Socket(TcpStream);
+pub(super) struct Socket(pub(super) TcpStream);
 
 /// Why a batch did not reach the collector.
 #[derive(Debug, thiserror::Error)]
