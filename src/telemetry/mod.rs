@@ -21,6 +21,7 @@ pub mod own_work;
 mod percent;
 pub mod reader;
 pub mod recorder;
+mod set_up;
 pub mod trace;
 pub mod wall;
 
@@ -30,3 +31,4 @@ pub use metrics::{Catalogue, Counter, ListenerMeters, RouteMeters, UpstreamMeter
 pub use observe_attempt::ObserveAttempt;
 pub use observe_body::{CutOff, ObservedBody};
 pub use observe_exchange::ObserveExchange;
+pub use set_up::{SetUp, SetUpError, Telemetry};

@@ -1,0 +1,122 @@
+//! Wiring: everything is put together here, started in this order, and ended in the other.
+//!
+//! ```text
+//! plan ─ sockets ─ control runtime ─ telemetry ─ graph ─ workers ─ admin ─ ready ─ … ─ drain ─ last records ─ last spans
+//! ```
+//!
+//! Sockets come first, since a taken port is what goes wrong most; telemetry before anything that could say something.
+//! At the end telemetry goes last, so that the records of the last exchange still reach their readers.
+
+mod reload;
+mod signals;
+mod threads;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::admin;
+use crate::config::Plan;
+use crate::graph::Graph;
+use crate::proxy::stack::FrontParts;
+use crate::server::{self, BindError, Bound};
+use crate::telemetry::own_work::{OwnWork, own_span};
+use crate::telemetry::{Event, SetUp, SetUpError, Telemetry, emit};
+
+use self::reload::Reload;
+use self::signals::{Signal, Signals};
+use self::threads::Threads;
+
+/// How long the last records and spans may take after the drain.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What is to be run.
+#[derive(Debug)]
+pub struct App {
+    /// The configuration.
+    pub plan: Plan,
+    /// Its file, which SIGHUP reads anew; `None` where it came from arguments.
+    pub file: Option<PathBuf>,
+}
+
+/// Why it cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be bound.
+    #[error("{what}: {source}")]
+    Bind {
+        /// What was to be bound there.
+        what: String,
+        /// Why it cannot be.
+        source: BindError,
+    },
+    /// The side port cannot be served.
+    #[error("admin: {0}")]
+    Admin(#[from] admin::StartError),
+    /// Telemetry cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] SetUpError),
+    /// The system gives no threads or no descriptors.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs until it is told to stop, and drains.
+///
+/// # Errors
+/// When it cannot start. Once it serves, nothing ends it but a signal.
+pub fn run(app: App) -> Result<(), StartError> {
+    let plan = Arc::new(app.plan);
+    let bound = bind_listeners(&plan)?;
+    let admin_socket = server::bind(plan.admin.address, 1)
+        .map_err(|source| StartError::Bind { what: "admin".to_owned(), source })?;
+
+    // Admin, export, discovery and signals: off the workers, so that a scrape is never somebody's tail latency.
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
+    let signals = control.block_on(Signals::listen())?;
+    let telemetry = Telemetry::start(SetUp { plan: &plan, control: control.handle() })?;
+    let starting = own_span(OwnWork::Start);
+
+    let (graph, threads, admin) = starting.in_scope(|| -> Result<_, StartError> {
+        let front = FrontParts { pseudonym: pseudonym(), traces: telemetry.traces() };
+        let graph = Graph::build(Arc::clone(&plan), None, front, telemetry.catalogue());
+        let graph = Arc::new(ArcSwap::from_pointee(graph));
+        telemetry.adopt(&plan, 1);
+        let draw = crate::graph::draw(&graph);
+        telemetry.catalogue().draw_with(&draw);
+        let threads = Threads::start(&plan, &bound, &graph, &telemetry)?;
+        let admin = admin::serve(control.handle(), admin_socket, admin_sources(&telemetry, &graph, draw))?;
+        Ok((graph, threads, admin))
+    })?;
+    drop(starting);
+    emit(Event::Started { listeners: addresses(&plan, &bound), admin: Some(admin.address()) });
+    say_ready(&plan, &bound, admin.address());
+
+    let reload = Reload { file: app.file, graph, telemetry: telemetry.clone() };
+    let by = control.block_on(signals.until_stop(|signal| {
+        if signal == Signal::Reload {
+            reload.run();
+        }
+    }));
+
+    let drain = plan.runtime.drain;
+    emit(Event::Stopping { by, deadline: drain.deadline });
+    admin.readiness().drain();
+    let cut = control.block_on(signals.unless_stopped_again(async {
+        tokio::time::sleep(drain.delay).await;
+        threads.drain(drain.deadline).await
+    }));
+    emit(Event::Drained { cut });
+    telemetry.end(control.handle(), LAST_WORDS);
+    admin.end(control.handle());
+    control.shutdown_timeout(Duration::from_millis(500));
+    Ok(())
+}

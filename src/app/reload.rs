@@ -1,0 +1,78 @@
+//! A new configuration while the process serves: build first, then one swap.
+//!
+//! What is bound or started once (listeners, admin, telemetry, workers) cannot change this way; a file that changes it is
+//! refused by name and the old configuration stays, whole.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::config::{self, Plan};
+use crate::graph::Graph;
+use crate::telemetry::own_work::{OwnWork, own_span};
+use crate::telemetry::{Event, Telemetry, emit};
+
+/// What a reload needs.
+pub(super) struct Reload {
+    pub(super) file: Option<PathBuf>,
+    pub(super) graph: Arc<ArcSwap<Graph>>,
+    pub(super) telemetry: Arc<Telemetry>,
+}
+
+/// Why the old configuration stays.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    #[error(transparent)]
+    Load(#[from] config::LoadError),
+    #[error("changing {0} needs a restart")]
+    NeedsRestart(String),
+}
+
+// === impl Reload ===
+
+impl Reload {
+    /// Opens the access log anew, and takes up the file as it is now.
+    pub(super) fn run(&self) {
+        self.telemetry.reopen_log();
+        let Some(file) = &self.file else { return };
+        own_span(OwnWork::Reload).in_scope(|| match self.take_up(file) {
+            Ok((generation, hash)) => {
+                self.telemetry.catalogue().note_reload(true);
+                emit(Event::Reloaded { generation, hash });
+            }
+            Err(error) => {
+                self.telemetry.catalogue().note_reload(false);
+                emit(Event::ReloadFailed { why: error.to_string() });
+            }
+        });
+    }
+
+    fn take_up(&self, file: &std::path::Path) -> Result<(u32, String), ReloadError> {
+        let plan = Arc::new(config::load(file)?.plan);
+        let before = self.graph.load_full();
+        let fixed = what_is_fixed(&before.plan, &plan);
+        if !fixed.is_empty() {
+            return Err(ReloadError::NeedsRestart(fixed.join(", ")));
+        }
+        let catalogue = self.telemetry.catalogue();
+        let graph = Graph::build(plan, Some(&before), before.front().clone(), catalogue);
+        let (generation, plan) = (graph.generation, Arc::clone(&graph.plan));
+        self.graph.store(Arc::new(graph));
+        self.telemetry.adopt(&plan, generation);
+        Ok((generation, plan.hash.clone()))
+    }
+}
+
+/// The sections that differ although they cannot change while the process serves.
+fn what_is_fixed(before: &Plan, after: &Plan) -> Vec<&'static str> {
+    [
+        ("listeners", before.listeners != after.listeners),
+        ("telemetry", before.telemetry != after.telemetry),
+        ("admin", before.admin != after.admin),
+        ("runtime.workers", before.runtime.workers != after.runtime.workers),
+    ]
+    .into_iter()
+    .filter_map(|(name, is_changed)| is_changed.then_some(name))
+    .collect()
+}

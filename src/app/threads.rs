@@ -1,0 +1,135 @@
+//! The workers' threads.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::config::Plan;
+use crate::graph::Graph;
+use crate::server::{Bound, Inbox, Team, Worker};
+use crate::telemetry::{Event, Telemetry, emit};
+
+/// The workers' threads.
+#[derive(Debug)]
+pub(super) struct Threads {
+    threads: Vec<JoinHandle<()>>,
+    stage: watch::Sender<Stage>,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Serving.
+    Serving,
+    /// Nothing new is taken in.
+    Draining,
+    /// What is left is cut.
+    Cutting,
+}
+
+// === impl Threads ===
+
+impl Threads {
+    /// Starts one thread a worker.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub(super) fn start(
+        plan: &Plan,
+        bound: &[Bound],
+        graph: &Arc<ArcSwap<Graph>>,
+        telemetry: &Arc<Telemetry>,
+    ) -> io::Result<Self> {
+        let gauges = (0..plan.runtime.workers).map(|index| telemetry.catalogue().worker(index));
+        let (team, inboxes) = Team::new(gauges.collect());
+        let (stage, seen) = watch::channel(Stage::Serving);
+        let mut threads = Vec::with_capacity(inboxes.len());
+        for (index, inbox) in inboxes.into_iter().enumerate() {
+            let sockets = bound.iter().map(|bound| bound.sockets[index].try_clone());
+            let work = Work {
+                index,
+                team: team.clone(),
+                inbox,
+                sockets: sockets.collect::<io::Result<_>>()?,
+                graph: Arc::clone(graph),
+                telemetry: Arc::clone(telemetry),
+                stage: seen.clone(),
+            };
+            let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+            threads.push(thread.spawn(move || work.run())?);
+        }
+        Ok(Self { threads, stage })
+    }
+
+    /// Lets the workers finish what they have; after `deadline` what is left is cut. Returns how many connections were.
+    pub(super) async fn drain(self, deadline: Duration) -> u64 {
+        let _ = self.stage.send(Stage::Draining);
+        let until = Instant::now() + deadline;
+        let is_over = || self.threads.iter().all(JoinHandle::is_finished);
+        while !is_over() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let left = self.threads.iter().filter(|thread| !thread.is_finished()).count();
+        let _ = self.stage.send(Stage::Cutting);
+        for thread in self.threads {
+            let _ = thread.join(); // a panic there has said so itself
+        }
+        left as u64
+    }
+}
+
+/// What a thread takes along.
+struct Work {
+    index: usize,
+    team: Team,
+    inbox: Inbox,
+    sockets: Vec<std::net::TcpListener>,
+    graph: Arc<ArcSwap<Graph>>,
+    telemetry: Arc<Telemetry>,
+    stage: watch::Receiver<Stage>,
+}
+
+// === impl Work ===
+
+impl Work {
+    fn run(self) {
+        let _watch = Watch(self.index);
+        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                emit(Event::WorkerFailed { worker: self.index, why: error.to_string() });
+                return;
+            }
+        };
+        self.telemetry.runtimes().register(&format!("worker-{}", self.index), runtime.handle());
+        runtime.block_on(async {
+            let desk = self.telemetry.desk(u16::try_from(self.index).unwrap_or(u16::MAX));
+            let worker = Worker::new(self.index, self.team, self.graph, desk);
+            let until = |stage: Stage| {
+                let mut seen = self.stage.clone();
+                async move {
+                    // The sender lives as long as the process serves; should it be gone, that is the end too.
+                    let _ = seen.wait_for(|now| *now >= stage).await;
+                }
+            };
+            worker.run(self.sockets, self.inbox, until(Stage::Draining), until(Stage::Cutting)).await;
+        });
+    }
+}
+
+/// Says it when a worker panics: a bug, which takes this worker's connections with it and nobody else's.
+struct Watch(usize);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            emit(Event::WorkerPanicked { worker: self.0 });
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Telemetry as a whole: what there is of it, how it starts, and how it ends.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tracing::subscriber::SetGlobalDefaultError;
+
+use super::desk::{Batch, Desk, KeepRules};
+use super::ledger::Ledger;
+use super::live_figures::LiveFigures;
+use super::log::{AccessLog, LogError, Reopen};
+use super::metrics::{Catalogue, Runtimes, Scraper, SetUpError as MetricsError};
+use super::own_work;
+use super::reader::{ReadRecords, Reader};
+use super::recorder::{CAPACITY, Recorder};
+use super::trace::export::{self, ExportError, Exporter};
+use super::trace::{Environment, Sink, Traces};
+use crate::config::{LogOutput, Plan};
+use crate::exchange::{KeepReason, Record};
+
+/// What telemetry starts from.
+#[derive(Debug)]
+pub struct SetUp<'a> {
+    /// What was asked for.
+    pub plan: &'a Arc<Plan>,
+    /// Where spans are exported.
+    pub control: &'a Handle,
+}
+
+/// Why telemetry cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// The access log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The export of spans.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The process tells already what it does.
+    #[error("cannot set up logging: {0}")]
+    Own(#[from] SetGlobalDefaultError),
+    /// The thread of the readers.
+    #[error("cannot start the telemetry thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Telemetry, running.
+pub struct Telemetry {
+    catalogue: Arc<Catalogue>,
+    runtimes: Arc<Runtimes>,
+    scraper: Arc<Scraper>,
+    ledger: Arc<Ledger>,
+    recorder: Arc<Recorder>,
+    figures: Arc<LiveFigures>,
+    traces: Traces,
+    reopen: Option<Reopen>,
+    reader: Reader,
+    exporter: Option<Exporter>,
+}
+
+/// The reader that hands kept records to the collector.
+struct ToCollector(Sink);
+
+// === impl Telemetry ===
+
+impl Telemetry {
+    /// Starts all of it.
+    ///
+    /// # Errors
+    /// Where the access log's file cannot be opened, the collector's address cannot be used, or the process has such
+    /// things already.
+    pub fn start(set_up: SetUp<'_>) -> Result<Self, SetUpError> {
+        let SetUp { plan, control } = set_up;
+        let telemetry = &plan.telemetry;
+        let environment = Arc::new(Environment::of_process());
+        let ledger = Arc::new(Ledger::default());
+        let catalogue = Catalogue::new();
+        let runtimes = Arc::new(Runtimes::default());
+        runtimes.register("control", control);
+        let scraper = Arc::new(Scraper::install(&catalogue, &runtimes)?);
+        super::event::describe();
+
+        let traces = Traces::new(&telemetry.traces, &environment);
+        let collector = environment.collector(&telemetry.traces);
+        let sink = collector.as_ref().map(|_| Sink::new(environment.batch(), Arc::clone(&ledger)));
+        let directives = std::env::var(own_work::VARIABLE).ok();
+        own_work::install(directives.as_deref(), sink.clone())?;
+        for ignored in environment.ignored() {
+            super::emit(super::Event::VariableIgnored { variable: ignored.variable, why: ignored.why });
+        }
+        let exporter = match (&sink, &collector) {
+            (Some(sink), Some(collector)) => Some(export::spawn(
+                control,
+                sink.clone(),
+                collector,
+                &environment.resource(telemetry),
+                &environment,
+            )?),
+            _ => None,
+        };
+
+        let recorder = Recorder::new(CAPACITY);
+        let figures = LiveFigures::new();
+        let log = match telemetry.access_log.output {
+            LogOutput::Off => None,
+            _ => Some(AccessLog::open(&telemetry.access_log, &ledger)?),
+        };
+        let reopen = log.as_ref().map(AccessLog::reopen);
+        let mut readers: Vec<Box<dyn ReadRecords>> = vec![Box::new(figures.reader())];
+        if let Some(log) = log {
+            readers.push(Box::new(log));
+        }
+        if let Some(sink) = sink {
+            readers.push(Box::new(ToCollector(sink)));
+        }
+        let reader = Reader::start(readers, &recorder, &ledger, Duration::from_secs(5))?;
+        Ok(Self {
+            catalogue,
+            runtimes,
+            scraper,
+            ledger,
+            recorder,
+            figures,
+            traces,
+            reopen,
+            reader,
+            exporter,
+        })
+    }
+
+    /// A worker's desk.
+    #[must_use]
+    pub fn desk(&self, worker: u16) -> Rc<Desk> {
+        let keep: Arc<dyn KeepRules> = Arc::new(self.traces);
+        let outlet = self.reader.outlet();
+        Rc::new(Desk::new(worker, &self.catalogue, &self.ledger, keep, outlet))
+    }
+
+    /// What layers and drawers count on.
+    #[must_use]
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// The runtimes that `/metrics` tells of.
+    #[must_use]
+    pub fn runtimes(&self) -> &Arc<Runtimes> {
+        &self.runtimes
+    }
+
+    /// What makes `/metrics`.
+    #[must_use]
+    pub fn scraper(&self) -> &Arc<Scraper> {
+        &self.scraper
+    }
+
+    /// The books.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// The last exchanges.
+    #[must_use]
+    pub fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
+    /// The live figures.
+    #[must_use]
+    pub fn figures(&self) -> &Arc<LiveFigures> {
+        &self.figures
+    }
+
+    /// What is said about traces.
+    #[must_use]
+    pub fn traces(&self) -> Traces {
+        self.traces
+    }
+
+    /// Opens the access log's file anew.
+    pub fn reopen_log(&self) {
+        if let Some(reopen) = &self.reopen {
+            reopen.reopen();
+        }
+    }
+
+    /// Lets the last records and spans out, within about `limit` each. Desks must have been flushed. Blocks; not on the
+    /// control runtime.
+    pub fn end(self, control: &Handle, limit: Duration) {
+        self.reader.end();
+        if let Some(exporter) = self.exporter {
+            let (ended, end) = std::sync::mpsc::sync_channel(1);
+            control.spawn(async move {
+                exporter.shutdown(limit).await;
+                let _ = ended.send(()); // nobody waits any more: then the process ends anyway
+            });
+            let _ = end.recv_timeout(limit * 2);
+        }
+    }
+}
+
+impl std::fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}
+
+// === impl ToCollector ===
+
+impl ReadRecords for ToCollector {
+    fn read(&mut self, batch: &Batch) {
+        for record in batch.records.iter().filter(|record| record.kept.is_some()) {
+            self.0.take(record, &batch.plan);
+        }
+    }
+}
+
+// === impl Traces ===
+
+impl KeepRules for Traces {
+    fn keep(&self, _plan: &Plan, record: &Record) -> Option<KeepReason> {
+        Traces::keep(self, record)
+    }
+}
