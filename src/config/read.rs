@@ -13,7 +13,7 @@ use super::tree::{Entry, Kind, Node, quoted};
 use super::typed::{Fault, ReadError, SECTION};
 
 /// After so many problems the rest is hardly worth reading.
-const MOST_PROBLEMS: usize = 1000;
+const MOST_PROBLEMS: usize = 200;
 
 /// Reads the tree. `None` when nothing was left to read.
 pub(super) fn read<T: DeserializeOwned>(root: &mut Node, notes: &Notes) -> Option<T> {
@@ -76,14 +76,8 @@ struct Found {
 fn mend(root: &mut Node, error: &ReadError, notes: &Notes) -> bool {
     let way = error.way();
     match &error.fault {
-        Fault::UnknownKey { expected } => {
-            mend_unknown_key(root, &way, expected, notes);
-            true
-        }
-        Fault::MissingKey(key) => {
-            mend_missing_key(root, &way, key, notes);
-            true
-        }
+        Fault::UnknownKey { expected } => mend_unknown_key(root, &way, expected, notes),
+        Fault::MissingKey(key) => mend_missing_key(root, &way, key, notes),
         fault => {
             let found = follow(root, &way);
             let Some(node) = node_at(root, &way) else {
@@ -108,19 +102,20 @@ fn mend(root: &mut Node, error: &ReadError, notes: &Notes) -> bool {
     }
 }
 
-fn mend_unknown_key(root: &mut Node, way: &[usize], expected: &[&str], notes: &Notes) {
+/// Notes the key, and cuts it out or takes it for the one that is meant.
+fn mend_unknown_key(root: &mut Node, way: &[usize], expected: &[&str], notes: &Notes) -> bool {
     let Some((&position, parent_way)) = way.split_last() else {
-        return;
+        return false;
     };
     let found = follow(root, parent_way);
     let Some(Kind::Map(entries)) = node_at(root, parent_way).map(|node| &node.kind) else {
-        return;
+        return false;
     };
     let Some((key, key_at)) = entries
         .get(position)
         .map(|entry| (entry.key.clone(), entry.key_at))
     else {
-        return;
+        return false;
     };
     let is_free = |name: &&&str| !entries.iter().any(|entry| entry.key == **name);
     let free: Vec<&str> = expected.iter().filter(is_free).copied().collect();
@@ -143,7 +138,7 @@ fn mend_unknown_key(root: &mut Node, way: &[usize], expected: &[&str], notes: &N
         }
     }
     let Some(parent) = node_at_mut(root, parent_way) else {
-        return;
+        return false;
     };
     match meant {
         // Read on as if it had been written right, so that it is not missing; one problem is enough.
@@ -163,12 +158,14 @@ fn mend_unknown_key(root: &mut Node, way: &[usize], expected: &[&str], notes: &N
             cut(root, way);
         }
     }
+    true
 }
 
-fn mend_missing_key(root: &mut Node, way: &[usize], key: &str, notes: &Notes) {
+/// Notes that the key is missing, and puts an empty value in its place.
+fn mend_missing_key(root: &mut Node, way: &[usize], key: &str, notes: &Notes) -> bool {
     let found = follow(root, way);
     let Some(node) = node_at_mut(root, way) else {
-        return;
+        return false;
     };
     let is_told = found.quiet
         || matches!(node.kind, Kind::Absent)
@@ -198,6 +195,7 @@ fn mend_missing_key(root: &mut Node, way: &[usize], key: &str, notes: &Notes) {
         kind => *kind = Kind::Map(vec![absent]),
     }
     damage(root, way);
+    true
 }
 
 /// Takes the node out, or its parent where the node only stands for a missing one. Says whether anything is left.

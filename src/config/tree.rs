@@ -87,6 +87,15 @@ impl Node {
     /// Reads the text; only YAML's own syntax can be wrong here.
     pub(super) fn read(text: &str) -> Result<Self, SyntaxError> {
         let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! {
+                // Ours goes six deep; a level costs kilobytes of stack.
+                max_depth: 16,
+                // Ten thousand routes and more.
+                max_nodes: 4_000_000,
+                max_events: 10_000_000,
+                // One anchor may serve every route; what aliases unfold to is limited by itself.
+                enforce_alias_anchor_ratio: false,
+            },
             // Both are wanted, to say where the first one is.
             duplicate_keys: DuplicateKeyPolicy::PassThrough,
             // `off` is a word of ours, and `no` a country.
@@ -180,6 +189,9 @@ impl SyntaxError {
                 "an unquoted * refers to an anchor, and there is none of this name".into(),
                 Some("a wildcard host is written in quotes: \"*.example.org\"".to_owned()),
             ),
+            serde_saphyr::Error::Budget { .. } => {
+                ("it is too large or nested too deep".into(), None)
+            }
             _ => (UserMessageFormatter.format_message(error), None),
         };
         Self {

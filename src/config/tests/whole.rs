@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::*;
-use super::{Sketch, assert_as_in, plan, told};
+use super::{Sketch, assert_as_in, plan, supported, told};
 
 #[test]
 fn names_exactly_the_keys_of_the_contract_that_are_not_supported_yet() {
@@ -78,17 +78,7 @@ fn tells_every_mistake_in_one_go_with_its_place() {
 
 #[test]
 fn reads_the_contract_as_it_is_meant() {
-    let mut text = String::new();
-    for line in include_str!("../testdata/contract.yaml").lines() {
-        let is_later = ["slo:", "health:", "active:", "passive:"]
-            .iter()
-            .any(|key| line.trim_start().starts_with(key));
-        if !is_later && !line.contains("limits: {connections: 1024") {
-            text.push_str(line);
-            text.push('\n');
-        }
-    }
-    let plan = plan(&text);
+    let plan = plan(&supported());
     let listener = &plan.listeners[0];
     assert!(listener.http1 && listener.http2 && listener.request_id);
     assert_eq!(listener.timeout, ListenerTimeouts::default());
@@ -172,6 +162,27 @@ fn takes_anchors_merges_and_a_byte_order_mark() {
         plan.upstreams[0].endpoints[0].address.to_string(),
         "localhost:1"
     );
+}
+
+#[test]
+fn survives_what_no_person_writes() {
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
+                g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\n";
+    let wrong = "- {name: 5}\n".repeat(300);
+    for text in [
+        "- ".repeat(100_000),
+        "[".repeat(100_000),
+        "{a: ".repeat(100_000),
+        (0..1500)
+            .map(|depth| format!("{}a:\n", " ".repeat(depth)))
+            .collect(),
+        bomb.to_owned(),
+        format!("listeners:\n{wrong}"),
+    ] {
+        let told = told(&text);
+        assert!(!told.is_empty() && told.len() <= 210, "{}", told.len());
+    }
 }
 
 #[test]
