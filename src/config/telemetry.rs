@@ -34,7 +34,7 @@ pub struct Traces {
     pub sample: Option<Share>,
     /// What is kept whatever the head decision was.
     pub keep: Keep,
-    /// Which context headers are read and written; `None` where the file is silent (tracecontext and baggage).
+    /// Which context headers are read and written (default tracecontext and baggage).
     pub propagation: Propagation,
 }
 
