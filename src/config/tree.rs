@@ -94,6 +94,7 @@ impl Node {
                 max_nodes: 4_000_000,
                 max_events: 10_000_000,
                 // One anchor may serve every route; what aliases unfold to is limited by itself.
+                max_recorded_anchor_events: 100_000,
                 enforce_alias_anchor_ratio: false,
             },
             // Both are wanted, to say where the first one is.
