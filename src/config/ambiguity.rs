@@ -12,15 +12,28 @@ use super::notes::At;
 use super::tree::quoted;
 use super::{HostPattern, Match, PathPattern, Route};
 
+/// A path and a host: only routes that share one can clash.
+type Corner<'n> = (&'n str, Option<&'n HostPattern>);
+
 /// Notes every route that an earlier one cannot be told from.
 pub(super) fn check<'n>(routes: impl Iterator<Item = (&'n Route, At<'n>)>) {
-    // Routes of different paths never clash, and there may be thousands.
-    let mut seen: HashMap<&str, Vec<(&Route, u32)>> = HashMap::new();
+    // By corner, since there may be thousands of routes.
+    let mut seen: HashMap<Corner<'_>, Vec<(&Route, u32)>> = HashMap::new();
     for (route, at) in routes {
-        let others = seen.entry(route.matches.path.as_str()).or_default();
-        let found = others.iter().find_map(|(other, line)| {
+        let path = route.matches.path.as_str();
+        let mut keys: Vec<_> = route
+            .matches
+            .hosts
+            .iter()
+            .map(|host| (path, Some(host)))
+            .collect();
+        if keys.is_empty() {
+            keys.push((path, None));
+        }
+        let others = keys.iter().filter_map(|key| seen.get(key)).flatten();
+        let found = others.into_iter().find_map(|(other, line)| {
             let relation = relation(&route.matches, &other.matches)?;
-            Some((relation, quoted(other.name.as_str()), line))
+            Some((relation, quoted(other.name.as_str()), *line))
         });
         match found {
             Some((Relation::Same, other, line)) => at.error_hint(
@@ -33,7 +46,9 @@ pub(super) fn check<'n>(routes: impl Iterator<Item = (&'n Route, At<'n>)>) {
             ),
             None => {}
         }
-        others.push((route, at.line()));
+        for key in keys {
+            seen.entry(key).or_default().push((route, at.line()));
+        }
     }
 }
 
@@ -46,9 +61,9 @@ enum Relation {
     Overlap,
 }
 
+/// The relation of two routes that share a host.
 fn relation(one: &Match, other: &Match) -> Option<Relation> {
     let is_even = same_path(&one.path, &other.path)
-        && share_host(&one.hosts, &other.hosts)
         && share_method(&one.methods, &other.methods)
         && one.headers.len() == other.headers.len()
         && one.query.len() == other.query.len();
@@ -74,10 +89,6 @@ fn same_path(one: &PathPattern, other: &PathPattern) -> bool {
         (PathPattern::Regex(one), PathPattern::Regex(other)) => one.as_str() == other.as_str(),
         _ => false,
     }
-}
-
-fn share_host(one: &[HostPattern], other: &[HostPattern]) -> bool {
-    (one.is_empty() && other.is_empty()) || one.iter().any(|host| other.contains(host))
 }
 
 fn share_method(one: &[Method], other: &[Method]) -> bool {

@@ -1,5 +1,6 @@
 //! The plan: a whole configuration, checked.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -180,12 +181,13 @@ impl FileWritten {
     /// The names of upstreams in their order, then those of upstreams that could not be read.
     fn upstream_names<'a>(&'a self, written: &'a [String]) -> Vec<&'a str> {
         let mut known: Vec<&str> = self.upstreams.iter().map(|one| one.name.as_str()).collect();
-        let others: Vec<&str> = written
-            .iter()
-            .map(String::as_str)
-            .filter(|name| !known.contains(name))
-            .collect();
-        known.extend(others);
+        let read: HashSet<&str> = known.iter().copied().collect();
+        known.extend(
+            written
+                .iter()
+                .map(String::as_str)
+                .filter(|name| !read.contains(name)),
+        );
         known
     }
 
@@ -277,14 +279,18 @@ fn check_addresses(listeners: &[Option<Listener>], admin: Option<&Admin>, at: &A
 }
 
 fn warn_unused(plan: &Plan, at: &At<'_>) {
-    for (position, upstream) in plan.upstreams.iter().enumerate() {
-        let is_used = |route: &Route| route.to.iter().any(|split| split.upstream == position);
-        if !plan.routes.iter().any(is_used) {
-            at.item(position).key("name").warn(
-                format!("no route goes to {}", upstream.name),
-                "name it in a route, or take it out",
-            );
-        }
+    let splits = plan.routes.iter().flat_map(|route| &route.to);
+    let used: HashSet<usize> = splits.map(|split| split.upstream).collect();
+    let unused = plan
+        .upstreams
+        .iter()
+        .enumerate()
+        .filter(|(position, _)| !used.contains(position));
+    for (position, upstream) in unused {
+        at.item(position).key("name").warn(
+            format!("no route goes to {}", upstream.name),
+            "name it in a route, or take it out",
+        );
     }
 }
 
