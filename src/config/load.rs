@@ -65,22 +65,8 @@ fn read_plan(text: &str, notes: &Notes) -> Option<Plan> {
         notes.error(root.at, "", "the file is empty".to_owned(), Some(hint));
         return None;
     }
-    let names = upstream_names(&root);
     let written: FileWritten = read::read(&mut root, notes)?;
-    written.check(&names, hash(text), &At::root(notes, &root))
-}
-
-/// The names of all upstreams, before anything is cut out.
-fn upstream_names(root: &Node) -> Vec<String> {
-    let upstreams = root.get("upstreams").map(Node::items).unwrap_or_default();
-    let name = |upstream: &super::tree::Item| {
-        upstream
-            .node
-            .get("name")
-            .and_then(Node::text)
-            .map(str::to_owned)
-    };
-    upstreams.iter().filter_map(name).collect()
+    written.check(hash(text), &At::root(notes, &root))
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, LoadError> {

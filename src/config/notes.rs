@@ -144,6 +144,11 @@ impl<'a> At<'a> {
         !self.is_quiet() && !self.node.is_some_and(|node| node.damaged)
     }
 
+    /// Whether no value of this list was cut out of it, whatever was cut out of its values.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.is_quiet() && self.node.is_some_and(|node| node.cut.is_empty())
+    }
+
     /// The line, to point there from elsewhere.
     pub(super) fn line(&self) -> u32 {
         self.place.line

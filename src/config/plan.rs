@@ -9,7 +9,7 @@ use super::admin::AdminWritten;
 use super::listener::ListenerWritten;
 use super::notes::At;
 use super::ranges::{check_pause, check_whole};
-use super::route::RouteWritten;
+use super::route::{RouteWritten, UpstreamNames};
 use super::telemetry::TelemetryWritten;
 use super::upstream::UpstreamWritten;
 use super::{Admin, DurationWritten, Listener, Route, Telemetry, Upstream, ambiguity, names};
@@ -113,14 +113,8 @@ struct DrainWritten {
 const MOST_WORKERS: usize = 256;
 
 impl FileWritten {
-    /// Checks the whole. `names_written` are the names of all upstreams in the file, also of those that could not be
-    /// read: a reference to one of them is not unknown. `None` when a section cannot be used, which was noted then.
-    pub(super) fn check<'n>(
-        &'n self,
-        names_written: &[String],
-        hash: String,
-        at: &At<'n>,
-    ) -> Option<Plan> {
+    /// Checks the whole. `None` when a section cannot be used, which was noted then.
+    pub(super) fn check<'n>(&'n self, hash: String, at: &At<'n>) -> Option<Plan> {
         let listeners_at = at.key("listeners");
         let routes_at = at.key("routes");
         let upstreams_at = at.key("upstreams");
@@ -145,7 +139,7 @@ impl FileWritten {
 
         let listeners = each(&self.listeners, &listeners_at, ListenerWritten::check);
         let upstreams = each(&self.upstreams, &upstreams_at, UpstreamWritten::check);
-        let known = self.upstream_names(names_written);
+        let known = self.upstream_names(&upstreams_at);
         let routes = each(&self.routes, &routes_at, |route, at| {
             route.check(&known, at)
         });
@@ -178,17 +172,11 @@ impl FileWritten {
         Some(plan)
     }
 
-    /// The names of upstreams in their order, then those of upstreams that could not be read.
-    fn upstream_names<'a>(&'a self, written: &'a [String]) -> Vec<&'a str> {
-        let mut known: Vec<&str> = self.upstreams.iter().map(|one| one.name.as_str()).collect();
-        let read: HashSet<&str> = known.iter().copied().collect();
-        known.extend(
-            written
-                .iter()
-                .map(String::as_str)
-                .filter(|name| !read.contains(name)),
-        );
-        known
+    /// The upstreams that a route may name.
+    fn upstream_names(&self, at: &At<'_>) -> UpstreamNames<'_> {
+        let names: Vec<&str> = self.upstreams.iter().map(|one| one.name.as_str()).collect();
+        let is_complete = at.is_complete() && !names.contains(&"");
+        UpstreamNames { names, is_complete }
     }
 
     fn check_names<'n>(&'n self, at: &At<'n>) {

@@ -217,10 +217,18 @@ struct RouteTimeoutsWritten {
 
 // === Checks ===
 
+/// The upstreams that a route may name.
+#[derive(Debug)]
+pub(super) struct UpstreamNames<'a> {
+    /// Their names, in their order.
+    pub(super) names: Vec<&'a str>,
+    /// Whether these are all: otherwise a name that is not among them may be one that could not be read.
+    pub(super) is_complete: bool,
+}
+
 impl RouteWritten {
-    /// Checks the section; `None` when it cannot be used, which was noted then. `upstreams` are the names of all
-    /// upstreams in their order, also of those that are wrong otherwise.
-    pub(super) fn check(&self, upstreams: &[&str], at: &At<'_>) -> Option<Route> {
+    /// Checks the section; `None` when it cannot be used, which was noted then.
+    pub(super) fn check(&self, upstreams: &UpstreamNames<'_>, at: &At<'_>) -> Option<Route> {
         let name = names::check_name(&self.name, &at.key("name"));
         let matches = self.matches.check(&at.key("match"));
         let to = self.check_to(upstreams, at);
@@ -245,7 +253,7 @@ impl RouteWritten {
         })
     }
 
-    fn check_to(&self, upstreams: &[&str], at: &At<'_>) -> Vec<Split> {
+    fn check_to(&self, upstreams: &UpstreamNames<'_>, at: &At<'_>) -> Vec<Split> {
         match (&self.upstream, &self.split) {
             (Some(name), None) => {
                 let upstream = find(name, upstreams, &at.key("upstream"));
@@ -275,7 +283,7 @@ impl RouteWritten {
     }
 }
 
-fn check_split(split: &[SplitWritten], upstreams: &[&str], at: &At<'_>) -> Vec<Split> {
+fn check_split(split: &[SplitWritten], upstreams: &UpstreamNames<'_>, at: &At<'_>) -> Vec<Split> {
     if split.is_empty() && at.is_whole() {
         at.error_hint(
             "the route goes nowhere",
@@ -302,14 +310,15 @@ fn check_split(split: &[SplitWritten], upstreams: &[&str], at: &At<'_>) -> Vec<S
 }
 
 /// The place of an upstream among all.
-fn find(name: &str, upstreams: &[&str], at: &At<'_>) -> Option<usize> {
-    let found = upstreams.iter().position(|other| *other == name);
-    if found.is_none() {
+fn find(name: &str, upstreams: &UpstreamNames<'_>, at: &At<'_>) -> Option<usize> {
+    let UpstreamNames { names, is_complete } = upstreams;
+    let found = names.iter().position(|other| *other == name);
+    if found.is_none() && *is_complete {
         let what = format!("there is no upstream {}", quoted(name));
-        match resembling(name, upstreams) {
+        match resembling(name, names) {
             Some(other) => at.error_hint(what, format!("did you mean {other}?")),
-            None if upstreams.is_empty() => at.error(what),
-            None => at.error_hint(what, format!("there are: {}", upstreams.join(", "))),
+            None if names.is_empty() => at.error(what),
+            None => at.error_hint(what, format!("there are: {}", names.join(", "))),
         }
     }
     found

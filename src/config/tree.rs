@@ -24,7 +24,7 @@ pub(super) struct Node {
     pub(super) quiet: bool,
     /// Something was cut out of it, however deep: conclusions from what is missing would be wrong.
     pub(super) damaged: bool,
-    /// The keys that were cut out of it.
+    /// The keys that were cut out of it; the indices, of a list.
     pub(super) cut: Vec<String>,
 }
 
@@ -130,14 +130,6 @@ impl Node {
         }
     }
 
-    /// The text, where it is one.
-    pub(super) fn text(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
     /// The value at this position of a list or a map.
     pub(super) fn child(&self, position: usize) -> Option<&Self> {
         match &self.kind {
@@ -159,7 +151,10 @@ impl Node {
     /// Takes the value at this position out.
     pub(super) fn cut(&mut self, position: usize) {
         match &mut self.kind {
-            Kind::List(items) if position < items.len() => drop(items.remove(position)),
+            Kind::List(items) if position < items.len() => {
+                let index = items.remove(position).index;
+                self.cut.push(index.to_string());
+            }
             Kind::Map(entries) if position < entries.len() => {
                 self.cut.push(entries.remove(position).key);
             }

@@ -165,6 +165,34 @@ fn takes_anchors_merges_and_a_byte_order_mark() {
 }
 
 #[test]
+fn draws_no_conclusions_from_what_could_not_be_read() {
+    let text = "\
+listeners: [{name: l, address: [1]}]
+routes:
+- 5
+- {name: a, match: {hosts: 7}, upstream: u, retry: {attempts: x}}
+- {name: b, match: {}, upstream: v}
+- {name: c, match: {path: {regex: ^/c}}, upstrem: w, timeout: {head: 1}}
+upstreams: [{name: u, endpoints: [{address: a:1}, {adress: 5}]}, v]
+";
+    assert_eq!(
+        told(text),
+        [
+            "1:32: listeners[0].address: expected text, found a list",
+            "3:3: routes[0]: expected a map of keys: name, match, upstream, split, timeout, max_body, rewrite, request_headers, \
+             response_headers, rate_limit, concurrency, retry, found the number 5",
+            "4:28: routes[1].match.hosts: expected a list, found the number 7 (such as [7])",
+            "4:63: routes[1].retry.attempts: expected a whole number, 0 or more, found the text \"x\" (such as 3)",
+            "6:42: routes[3].upstrem: unknown key (did you mean upstream?)",
+            "6:70: routes[3].timeout.head: a duration needs a unit: 250ms, 5s, 1m",
+            "7:52: upstreams[0].endpoints[1].adress: unknown key (did you mean address?)",
+            "7:66: upstreams[1]: expected a map of keys: name, endpoints, protocol, balance, connect_timeout, idle_timeout, \
+             found the text \"v\" (such as {name: v})",
+        ]
+    );
+}
+
+#[test]
 fn survives_what_no_person_writes() {
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
                 d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
