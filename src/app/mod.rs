@@ -11,7 +11,7 @@ mod reload;
 mod signals;
 mod threads;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,8 +97,9 @@ pub fn run(app: App) -> Result<(), StartError> {
         Ok((graph, threads, admin))
     })?;
     drop(starting);
-    emit(Event::Started { listeners: addresses(&plan, &bound), admin: Some(admin.address()) });
-    say_ready(&plan, &bound, admin.address());
+    // The ready line: scripts wait for it, so it is written as it is, whatever the log level.
+    let ready = ready_line(&addresses(&plan, &bound), admin.address());
+    writeln!(io::stderr(), "{ready}")?;
 
     let reload = Reload { file: app.file, graph, telemetry: telemetry.clone() };
     let by = control.block_on(signals.until_stop(|signal| {
@@ -119,4 +120,36 @@ pub fn run(app: App) -> Result<(), StartError> {
     admin.end(control.handle());
     control.shutdown_timeout(Duration::from_millis(500));
     Ok(())
+}
+
+fn bind_listeners(plan: &Plan) -> Result<Vec<Bound>, StartError> {
+    plan.listeners
+        .iter()
+        .map(|listener| {
+            server::bind(listener.address, plan.runtime.workers).map_err(|source| {
+                StartError::Bind { what: format!("listener {}", listener.name), source }
+            })
+        })
+        .collect()
+}
+
+/// The name by which this process knows itself in `Via`: told apart from every other one, so that a chain of proxies is
+/// no loop.
+fn pseudonym() -> Arc<str> {
+    format!("sightglass-{:08x}", fastrand::u32(..)).into()
+}
+
+fn addresses(plan: &Plan, bound: &[Bound]) -> Vec<(crate::config::Name, SocketAddr)> {
+    let names = plan.listeners.iter().map(|listener| listener.name.clone());
+    names.zip(bound.iter().map(|bound| bound.address)).collect()
+}
+
+/// `sightglass ready: public=127.0.0.1:8080 admin=127.0.0.1:9901`
+fn ready_line(listeners: &[(crate::config::Name, SocketAddr)], admin: SocketAddr) -> String {
+    let mut line = String::from("sightglass ready:");
+    for (name, address) in listeners {
+        line.push_str(&format!(" {name}={address}"));
+    }
+    line.push_str(&format!(" admin={admin}"));
+    line
 }

@@ -65,6 +65,7 @@ pub enum ArgumentError {
 pub fn from_arguments(
     to: &[String],
     listen: Option<&str>,
+    admin: Option<&str>,
     otlp: Option<&str>,
 ) -> Result<(Plan, String), ArgumentError> {
     let mut endpoints: Vec<Address> = Vec::with_capacity(to.len());
@@ -79,14 +80,18 @@ pub fn from_arguments(
         return Err(ArgumentError::NoAddress);
     }
     let listen = listened(listen.unwrap_or(LISTEN))?;
-    if names::clash(listen, Admin::default().address) {
+    let admin = match admin {
+        Some(written) => listened(written)?,
+        None => Admin::default().address,
+    };
+    if names::clash(listen, admin) {
         return Err(ArgumentError::AdminPort(listen));
     }
     let traces = match otlp {
         Some(written) => collected(written)?,
         None => "# otlp: {endpoint: \"http://127.0.0.1:4317\"}".to_owned(),
     };
-    let text = file(&endpoints, listen, &traces);
+    let text = file(&endpoints, listen, admin, &traces);
     let loaded = parse(&text, "arguments").map_err(ArgumentError::Together)?;
     Ok((loaded.plan, text))
 }
@@ -154,7 +159,7 @@ fn on_this_machine(written: &str) -> String {
 
 /// The text of the file. What comes from outside was read before and is written in quotes: `1e5:80` is an address to
 /// us, but need not be one to YAML.
-fn file(to: &[Address], listen: SocketAddr, traces: &str) -> String {
+fn file(to: &[Address], listen: SocketAddr, admin: SocketAddr, traces: &str) -> String {
     let endpoints: String = to
         .iter()
         .map(|address| format!("      - address: \"{address}\"\n"))
@@ -192,7 +197,7 @@ telemetry:
   access_log: {{output: stdout}}   # or stderr, off, {{file: PATH}}
 
 admin:                           # metrics, health, dashboard, API
-  address: 127.0.0.1:9901
+  address: \"{admin}\"
 "
     )
 }

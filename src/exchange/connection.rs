@@ -46,8 +46,10 @@ pub enum Cut {
     IdleTimeout,
     /// A client paused too long in taking a response.
     WriteTimeout,
-    /// The process is about to end.
+    /// The process is about to end: what was asked is still answered.
     Drain,
+    /// The process ends now.
+    DrainOver,
 }
 
 /// What a connection is doing, as the sweep sees it.

@@ -41,6 +41,12 @@ impl Graph {
         stack::front(&self.plan, self.generation, &self.front, &self.routes, desk, pools)
     }
 
+    /// What workers share of the front.
+    #[must_use]
+    pub fn front(&self) -> &FrontParts {
+        &self.front
+    }
+
     /// Its listeners with their meters, in the plan's order.
     pub fn listeners(&self) -> impl Iterator<Item = (&config::Listener, &ListenerMeters)> {
         self.plan.listeners.iter().zip(&self.listeners)

@@ -22,7 +22,7 @@ use super::route::Route;
 use super::sanitize::{ListenerRules, Sanitize};
 use crate::config::{self, Plan};
 use crate::exchange::Gauge;
-use crate::telemetry::trace::PlaceTrace;
+use crate::telemetry::trace::Traces;
 use crate::telemetry::{Desk, ObserveAttempt, ObserveExchange, RouteMeters};
 use crate::upstream::{Balance, Forward, Pools, Upstream};
 
@@ -41,7 +41,7 @@ pub struct FrontParts {
     /// The name by which this process knows itself in `Via`.
     pub pseudonym: Arc<str>,
     /// How exchanges find their place in a trace.
-    pub trace: PlaceTrace,
+    pub traces: Traces,
 }
 
 /// What all workers share of a route.
@@ -90,7 +90,7 @@ pub fn front(
         .layer(layer_fn(|inner| Respond::new(inner, Rc::clone(&responses))))
         // Before routing: every decision is taken on clean input.
         .layer(layer_fn(|inner| {
-            Sanitize::new(inner, Rc::clone(&listeners), &parts.pseudonym, parts.trace.clone())
+            Sanitize::new(inner, Rc::clone(&listeners), &parts.pseudonym, parts.traces)
         }))
         .service(Route::new(plan, &active, stacks))
 }

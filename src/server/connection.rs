@@ -125,7 +125,7 @@ fn reason_of_cut(connection: &Connection) -> Option<&'static str> {
     match connection.is_cut()? {
         Cut::HeadTimeout => Some("head_timeout"),
         Cut::WriteTimeout => Some("write_timeout"),
-        Cut::IdleTimeout | Cut::Drain => None,
+        Cut::IdleTimeout | Cut::Drain | Cut::DrainOver => None,
     }
 }
 

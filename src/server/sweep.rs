@@ -64,9 +64,9 @@ impl Connections {
         });
     }
 
-    /// Asks all of them to end when they have answered what they were asked.
-    pub(super) fn drain(&self) {
-        self.each(|connection, _| connection.cut(Cut::Drain));
+    /// Cuts all of them.
+    pub(super) fn cut(&self, why: Cut) {
+        self.each(|connection, _| connection.cut(why));
     }
 
     /// How many there are.

@@ -1,6 +1,6 @@
 //! A worker: one thread, its connections, and its own copy of the stack.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::accept::{accept, prepare};
 use super::connection::serve;
 use super::sweep::{Connections, Patience};
 use crate::config;
-use crate::exchange::{self, Arrival, Connection, Gauge, SWEEP};
+use crate::exchange::{self, Arrival, Connection, Cut, Gauge, SWEEP};
 use crate::graph::{Front, FrontFuture, Graph, Pools};
 use crate::telemetry::{Desk, Event, ListenerMeters, emit};
 
@@ -54,7 +54,7 @@ pub(super) struct Fresh {
 #[derive(Debug)]
 struct Placed {
     fresh: Fresh,
-    _counted: (exchange::Entered, exchange::Entered),
+    counted: (exchange::Entered, exchange::Entered),
 }
 
 /// A listener as the workers see it.
@@ -74,7 +74,6 @@ pub struct Worker {
     desk: Rc<Desk>,
     pools: Pools,
     connections: Rc<Connections>,
-    is_draining: Cell<bool>,
 }
 
 static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
@@ -116,6 +115,7 @@ impl Worker {
     pub fn new(index: usize, team: Team, graph: Arc<ArcSwap<Graph>>, desk: Rc<Desk>) -> Rc<Self> {
         let now = graph.load_full();
         let pools = Pools::default();
+        desk.set_plan(&now.plan, now.generation);
         let stack = now.stack(&desk, &pools);
         let listeners = now
             .listeners()
@@ -132,18 +132,18 @@ impl Worker {
             desk,
             pools,
             connections: Rc::default(),
-            is_draining: Cell::new(false),
         })
     }
 
-    /// Serves until `drained` says that it is over: accepts on these sockets (one a listener, in the plan's order), takes
-    /// in what others have accepted for it, and sweeps. `draining` starts the end: nothing new is taken in, and what is
-    /// there may finish.
+    /// Serves: accepts on these sockets (one a listener, in the plan's order), takes in what others have accepted for it,
+    /// and sweeps. `draining` starts the end: nothing new is taken in, and what is there may finish; `cutting` ends what is
+    /// left.
     pub async fn run(
         self: Rc<Self>,
         sockets: Vec<std::net::TcpListener>,
         inbox: Inbox,
         draining: impl Future<Output = ()>,
+        cutting: impl Future<Output = ()>,
     ) {
         let mut accepting = JoinSet::new();
         for (listener, socket) in (0..).zip(sockets) {
@@ -157,18 +157,22 @@ impl Worker {
         draining.await;
         drop(accepting); // closes the sockets: from now on the kernel refuses
         drop(receiving);
-        self.is_draining.set(true);
-        self.connections.drain();
-        while self.connections.count() > 0 {
-            tokio::time::sleep(SWEEP).await;
+        self.connections.cut(Cut::Drain);
+        tokio::select! {
+            () = self.until_empty() => {}
+            () = cutting => {
+                self.connections.cut(Cut::DrainOver);
+                self.until_empty().await;
+            }
         }
         self.desk.flush();
         drop(sweeping);
     }
 
-    /// Hands the records that are still here to telemetry; for the end of a worker that did not drain in time.
-    pub fn flush(&self) {
-        self.desk.flush();
+    async fn until_empty(&self) {
+        while self.connections.count() > 0 {
+            tokio::time::sleep(SWEEP / 2).await;
+        }
     }
 
     /// A request of one of its connections, to the stack of the newest graph.
@@ -176,7 +180,7 @@ impl Worker {
         let mut stack = self.stack.borrow_mut();
         let graph = self.graph.load();
         if graph.generation != stack.0 {
-            self.desk.set_plan(Arc::clone(&graph.plan), graph.generation);
+            self.desk.set_plan(&graph.plan, graph.generation);
             self.pools.retain(|id| graph.has_endpoint(id));
             *stack = (graph.generation, graph.stack(&self.desk, &self.pools));
         }
@@ -196,7 +200,7 @@ impl Worker {
         };
         let best = self.team.least_loaded(self.index);
         let member = &self.team.members[best];
-        let placed = Placed { fresh, _counted: (active, member.connections.enter()) };
+        let placed = Placed { fresh, counted: (active, member.connections.enter()) };
         if best == self.index {
             self.take_in(placed);
         } else if let Err(
@@ -226,7 +230,7 @@ impl Worker {
             return;
         };
         let Fresh { stream, peer, listener } = placed.fresh;
-        let counted = placed._counted;
+        let counted = placed.counted;
         let prepared = prepare(&stream).and_then(|local| Ok((local, TcpStream::from_std(stream)?)));
         let Ok((local, stream)) = prepared else {
             parts.meters.error("io").count();

@@ -114,6 +114,13 @@ pub enum Event {
         /// Which.
         worker: usize,
     },
+    /// A thread of the data plane could not begin.
+    WorkerFailed {
+        /// Which.
+        worker: usize,
+        /// Why.
+        why: String,
+    },
     /// A variable of the environment was set aside.
     VariableIgnored {
         /// The variable.
@@ -158,6 +165,9 @@ pub fn emit(event: Event) {
         }
         Event::WorkerPanicked { worker } => {
             error!(target: "sightglass", worker, "a worker is gone");
+        }
+        Event::WorkerFailed { worker, why } => {
+            error!(target: "sightglass", worker, why, "a worker cannot begin");
         }
         Event::VariableIgnored { variable, why } => {
             warn!(target: "sightglass", variable, why, "environment variable set aside");

@@ -135,7 +135,7 @@ impl Drop for ObservedBody {
             Some(Timeout::ClientTaking) => Outcome::ConnectionWriteTimeout,
             Some(Timeout::Total) => Outcome::HttpResponseTimeout,
             _ if self.is_whole() => Outcome::Served,
-            _ => Outcome::ClientClosed,
+            _ => return, // the drop of `open` knows
         };
         self.open.end(outcome);
     }

@@ -12,7 +12,7 @@ use http::Version;
 use tower::Service;
 
 use super::{Desk, ObservedBody};
-use crate::exchange::{Arrival, Exchange, Outcome, Protocol, Request, RequestBody, Response};
+use crate::exchange::{Arrival, Cut, Exchange, Outcome, Protocol, Request, RequestBody, Response};
 
 /// Opens an exchange for each request, and sees to it that it ends exactly once.
 #[derive(Clone, Debug)]
@@ -126,6 +126,11 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.end(Outcome::ClientClosed);
+        if self.exchange.connection().is_cut() == Some(Cut::DrainOver) {
+            self.exchange.note_detail("the process ended before the exchange");
+            self.end(Outcome::ProxyInternalError);
+        } else {
+            self.end(Outcome::ClientClosed);
+        }
     }
 }

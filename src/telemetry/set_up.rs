@@ -2,7 +2,8 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -14,7 +15,7 @@ use super::live_figures::LiveFigures;
 use super::log::{AccessLog, LogError, Reopen};
 use super::metrics::{Catalogue, Runtimes, Scraper, SetUpError as MetricsError};
 use super::own_work;
-use super::reader::{ReadRecords, Reader};
+use super::reader::{Letter, ReadRecords, Reader};
 use super::recorder::{CAPACITY, Recorder};
 use super::trace::export::{self, ExportError, Exporter};
 use super::trace::{Environment, Sink, Traces};
@@ -60,8 +61,9 @@ pub struct Telemetry {
     figures: Arc<LiveFigures>,
     traces: Traces,
     reopen: Option<Reopen>,
-    reader: Reader,
-    exporter: Option<Exporter>,
+    outlet: SyncSender<Letter>,
+    /// `None` once it has ended.
+    running: Mutex<Option<(Reader, Option<Exporter>)>>,
 }
 
 /// The reader that hands kept records to the collector.
@@ -129,8 +131,8 @@ impl Telemetry {
             figures,
             traces,
             reopen,
-            reader,
-            exporter,
+            outlet: reader.outlet(),
+            running: Mutex::new(Some((reader, exporter))),
         })
     }
 
@@ -138,8 +140,7 @@ impl Telemetry {
     #[must_use]
     pub fn desk(&self, worker: u16) -> Rc<Desk> {
         let keep: Arc<dyn KeepRules> = Arc::new(self.traces);
-        let outlet = self.reader.outlet();
-        Rc::new(Desk::new(worker, &self.catalogue, &self.ledger, keep, outlet))
+        Rc::new(Desk::new(worker, &self.catalogue, &self.ledger, keep, self.outlet.clone()))
     }
 
     /// What layers and drawers count on.
@@ -191,12 +192,19 @@ impl Telemetry {
         }
     }
 
+    /// A configuration is in force. Call it after the graph was swapped.
+    pub fn adopt(&self, plan: &Plan, generation: u32) {
+        self.catalogue.adopt(plan, generation);
+    }
+
     /// Lets the last records and spans out, within about `limit` each. Desks must have been flushed. Blocks; not on the
-    /// control runtime.
-    pub fn end(self, control: &Handle, limit: Duration) {
-        self.reader.end();
-        if let Some(exporter) = self.exporter {
-            let (ended, end) = std::sync::mpsc::sync_channel(1);
+    /// control runtime. Only the first call does anything.
+    pub fn end(&self, control: &Handle, limit: Duration) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((reader, exporter)) = running else { return };
+        reader.end();
+        if let Some(exporter) = exporter {
+            let (ended, end) = sync_channel(1);
             control.spawn(async move {
                 exporter.shutdown(limit).await;
                 let _ = ended.send(()); // nobody waits any more: then the process ends anyway

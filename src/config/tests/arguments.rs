@@ -8,7 +8,7 @@ fn from(
     otlp: Option<&str>,
 ) -> Result<(Plan, String), ArgumentError> {
     let to: Vec<String> = to.iter().map(|&word| word.to_owned()).collect();
-    from_arguments(&to, listen, otlp)
+    from_arguments(&to, listen, None, otlp)
 }
 
 fn refused(to: &[&str], listen: Option<&str>, otlp: Option<&str>) -> String {

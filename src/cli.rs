@@ -1,0 +1,208 @@
+//! The command line: what a person types, and what is said back.
+//!
+//! One of the two places where people see errors; the other is `proxy::respond`. Every error is one plain sentence on
+//! stderr, and the exit code is 1.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::{self, App, StartError};
+use crate::config::{self, ArgumentError, LoadError};
+use crate::demo::{self, DemoError, DemoOptions};
+
+/// An observability-first reverse proxy: every request seen, at the cost of a bare proxy.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Try it, with nothing else installed:
+  sightglass demo
+
+Put it in front of a service on port 3000, and look at http://127.0.0.1:9901/ :
+  sightglass run --to 127.0.0.1:3000
+
+The same, with every request as a trace in Jaeger:
+  sightglass run --to 127.0.0.1:3000 --otlp http://127.0.0.1:4317
+
+Grow from there: print the file that says the same, check it, run it:
+  sightglass run --to 127.0.0.1:3000 --print-config > sightglass.yaml
+  sightglass check sightglass.yaml
+  sightglass run --config sightglass.yaml";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy, from a file or in front of a single service
+    Run(Run),
+    /// Check a configuration: every problem at once, with its place and a hint
+    ///
+    /// Prints each problem as FILE:LINE:COLUMN: KEY: what is wrong (a hint). Opens no port. Exits with 0 where the file
+    /// can be run, warnings or not, and with 1 where it cannot.
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// See it work: small services with real faults, a load, the proxy, the dashboard
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["config", "to"]))]
+struct Run {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The service to stand in front of: host:port, or a port of this machine; more than one to balance among them
+    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
+    to: Vec<String>,
+    /// Where clients come in
+    #[arg(long, value_name = "ADDRESS", requires = "to", default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// The side port: metrics, health, dashboard
+    #[arg(long, value_name = "ADDRESS", requires = "to", default_value = "127.0.0.1:9901")]
+    admin: String,
+    /// The OpenTelemetry collector that gets a trace of every request, such as Jaeger: http://127.0.0.1:4317
+    #[arg(long, value_name = "URL", requires = "to")]
+    otlp: Option<String>,
+    /// Print the file that says the same, and run nothing
+    #[arg(long, requires = "to")]
+    print_config: bool,
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    /// Send the traces to this OpenTelemetry collector, such as Jaeger: http://127.0.0.1:4317
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// Requests a second
+    #[arg(long, value_name = "RATE", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rate: u32,
+    /// End by itself after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<u64>,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Arguments(#[from] ArgumentError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}
+
+// === impl Cli ===
+
+impl Cli {
+    /// Does what was asked; the answer is the exit code.
+    #[must_use]
+    pub fn run(self) -> u8 {
+        let done = match self.command {
+            Command::Run(run) => run.run(),
+            Command::Check { file } => return check(&file),
+            Command::Demo(demo) => demo::run(demo.options()).map_err(CliError::from),
+        };
+        match done {
+            Ok(()) => 0,
+            Err(error) => {
+                say(&error);
+                1
+            }
+        }
+    }
+}
+
+// === impl Run ===
+
+impl Run {
+    fn run(self) -> Result<(), CliError> {
+        let app = match self.config {
+            Some(file) => {
+                let loaded = config::load(&file)?;
+                for warning in &loaded.warnings {
+                    let _ = writeln!(io::stderr(), "{warning}");
+                }
+                App { plan: loaded.plan, file: Some(file) }
+            }
+            None => {
+                let (plan, text) = config::from_arguments(
+                    &self.to,
+                    Some(&self.listen),
+                    Some(&self.admin),
+                    self.otlp.as_deref(),
+                )?;
+                if self.print_config {
+                    return Ok(io::stdout().lock().write_all(text.as_bytes())?);
+                }
+                App { plan, file: None }
+            }
+        };
+        Ok(app::run(app)?)
+    }
+}
+
+// === impl Demo ===
+
+impl Demo {
+    fn options(self) -> DemoOptions {
+        DemoOptions {
+            otlp: self.otlp,
+            requests_per_second: self.rate,
+            duration: self.seconds.map(Duration::from_secs),
+        }
+    }
+}
+
+fn check(file: &std::path::Path) -> u8 {
+    let (report, code) = match config::load(file) {
+        Ok(loaded) => {
+            let mut report = String::new();
+            for warning in &loaded.warnings {
+                report.push_str(&format!("{warning}\n"));
+            }
+            let plan = &loaded.plan;
+            report.push_str(&format!(
+                "{}: fine ({} listeners, {} routes, {} upstreams)\n",
+                file.display(),
+                plan.listeners.len(),
+                plan.routes.len(),
+                plan.upstreams.len(),
+            ));
+            (report, 0)
+        }
+        Err(LoadError::Problems(problems)) => {
+            let errors = problems.errors();
+            let plural = if errors == 1 { "" } else { "s" };
+            (format!("{problems}\n{}: {errors} error{plural}\n", file.display()), 1)
+        }
+        Err(error) => {
+            say(&error);
+            return 1;
+        }
+    };
+    match io::stdout().lock().write_all(report.as_bytes()) {
+        Ok(()) => code,
+        Err(error) => {
+            say(&CliError::from(error));
+            1
+        }
+    }
+}
+
+fn say(error: &dyn std::error::Error) {
+    // Where stderr is gone there is nobody to tell.
+    let _ = writeln!(io::stderr(), "sightglass: {error}");
+}
