@@ -31,11 +31,8 @@ pub struct Batch {
     pub records: Vec<Record>,
 }
 
-/// Decides at the end of an exchange whether it is kept as a trace.
-pub trait KeepRules: Send + Sync {
-    /// Why it is kept, if it is.
-    fn keep(&self, plan: &Plan, record: &Record) -> Option<KeepReason>;
-}
+/// Says at the end of an exchange why it is kept as a trace, if it is.
+pub type Keep = Box<dyn Fn(&Record) -> Option<KeepReason>>;
 
 /// A worker's way to all signals.
 pub struct Desk {
@@ -45,12 +42,11 @@ pub struct Desk {
 struct State {
     worker: u16,
     catalogue: Arc<Catalogue>,
-    keep: Arc<dyn KeepRules>,
     ledger: Arc<Ledger>,
     outlet: SyncSender<Letter>,
     wall: Wall,
     /// The newest generation first.
-    tallies: Vec<Tally>,
+    tallies: Vec<(Tally, Keep)>,
     /// The generation of the batch.
     generation: u32,
     batch: Vec<Record>,
@@ -72,14 +68,12 @@ impl Desk {
         worker: u16,
         catalogue: &Arc<Catalogue>,
         ledger: &Arc<Ledger>,
-        keep: Arc<dyn KeepRules>,
         outlet: SyncSender<Letter>,
     ) -> Self {
         Self {
             state: RefCell::new(State {
                 worker,
                 catalogue: Arc::clone(catalogue),
-                keep,
                 ledger: Arc::clone(ledger),
                 outlet,
                 wall: Wall::now(),
@@ -90,18 +84,19 @@ impl Desk {
         }
     }
 
-    /// From now on exchanges of this generation come. Call it before the first of them.
-    pub fn set_plan(&self, plan: &Arc<Plan>, generation: u32) {
+    /// From now on exchanges of this generation come, and these are the rules by which they are kept. Call it before
+    /// the first of them.
+    pub fn set_plan(&self, plan: &Arc<Plan>, generation: u32, keep: Keep) {
         let state = &mut *self.state.borrow_mut();
         if state
             .tallies
             .iter()
-            .any(|known| known.generation() == generation)
+            .any(|(known, _)| known.generation() == generation)
         {
             return;
         }
         let tally = Tally::new(&state.catalogue, plan, generation, state.worker);
-        state.tallies.insert(0, tally);
+        state.tallies.insert(0, (tally, keep));
         state.tallies.truncate(GENERATIONS);
     }
 
@@ -110,7 +105,7 @@ impl Desk {
     pub fn route_gauge(&self, generation: u32, route: Option<u16>) -> Gauge {
         let state = &mut *self.state.borrow_mut();
         match tally(&mut state.tallies, generation) {
-            Some(tally) => tally.active(route),
+            Some((tally, _)) => tally.active(route),
             None => Gauge::default(),
         }
     }
@@ -124,10 +119,10 @@ impl Desk {
             state.generation = generation;
         }
         let ended_ms = state.wall.unix_millis(record.started + record.duration());
-        let Some(tally) = tally(&mut state.tallies, generation) else {
+        let Some((tally, keep)) = tally(&mut state.tallies, generation) else {
             return; // no plan has been set: nobody could name what is in it
         };
-        record.kept = state.keep.keep(tally.plan(), &record);
+        record.kept = keep(&record);
         tally.count(&record, ended_ms);
         state.batch.push(record);
         if state.batch.len() >= BATCH {
@@ -162,7 +157,7 @@ impl State {
             return;
         }
         let generation = self.generation;
-        let Some(tally) = tally(&mut self.tallies, generation) else {
+        let Some((tally, _)) = tally(&mut self.tallies, generation) else {
             return;
         };
         let batch = Batch {
@@ -192,27 +187,18 @@ impl State {
 pub(super) fn lose(ledger: &Ledger, batch: &Batch, reason: DropReason) {
     let kept = batch.records.iter().filter(|record| record.kept.is_some());
     let spans = count(kept.map(|record| 1 + record.attempts().count()).sum());
+    let records = count(batch.records.len());
     ledger.account(Signal::Spans).create(spans);
     ledger.account(Signal::Spans).drop(spans, reason);
     ledger.account(Signal::Logs).drop(log::lines(batch), reason);
-    ledger
-        .account(Signal::Records)
-        .drop(count(batch.records.len()), reason);
-}
-
-// === impl KeepRules ===
-
-impl<F: Fn(&Plan, &Record) -> Option<KeepReason> + Send + Sync> KeepRules for F {
-    fn keep(&self, plan: &Plan, record: &Record) -> Option<KeepReason> {
-        self(plan, record)
-    }
+    ledger.account(Signal::Records).drop(records, reason);
 }
 
 /// The tally of a generation, or of the nearest older one, or of the oldest.
-fn tally(tallies: &mut [Tally], generation: u32) -> Option<&mut Tally> {
+fn tally(tallies: &mut [(Tally, Keep)], generation: u32) -> Option<&mut (Tally, Keep)> {
     let place = tallies
         .iter()
-        .position(|known| known.generation() <= generation)
+        .position(|(known, _)| known.generation() <= generation)
         .or(tallies.len().checked_sub(1))?;
     tallies.get_mut(place)
 }

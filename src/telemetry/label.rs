@@ -65,8 +65,8 @@ pub fn retry_reason(before: &Attempt) -> Cow<'static, str> {
 
 /// Writes `name="value"` pairs, with commas between them, as both exposition formats want them.
 #[must_use]
-pub fn pairs(labels: &[(&str, &str)]) -> String {
-    let mut out = String::with_capacity(labels.len() * 32);
+pub fn pairs<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut out = String::with_capacity(128);
     for (name, value) in labels {
         if !out.is_empty() {
             out.push(',');
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn escapes_what_would_end_a_label() {
         assert_eq!(
-            pairs(&[("a", "x"), ("b", "^\\d\"\n")]),
+            pairs([("a", "x"), ("b", "^\\d\"\n")]),
             "a=\"x\",b=\"^\\\\d\\\"\\n\""
         );
     }

@@ -139,9 +139,16 @@ impl Readers {
         self.readers.iter_mut().for_each(|reader| reader.end());
     }
 
-    /// Reads what is there. What is left at the deadline is dropped.
+    /// Reads what is there: until the deadline, where there is one, and what is left then is dropped; else at most one
+    /// queue's length, and no longer than until the end begins.
     fn drain(&mut self, deadline: Option<Instant>) {
-        while let Ok(letter) = self.inlet.try_recv() {
+        for count in 0.. {
+            if deadline.is_none() && (count == QUEUE || self.is_ending.load(Ordering::Acquire)) {
+                return;
+            }
+            let Ok(letter) = self.inlet.try_recv() else {
+                return;
+            };
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 self.give_up(&letter);
             } else {
@@ -164,5 +171,133 @@ impl Readers {
         if let Letter::Batch(batch) = letter {
             super::desk::lose(&self.ledger, batch, DropReason::Shutdown);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::exchange::KeepReason;
+    use crate::telemetry::desk::Desk;
+    use crate::telemetry::fixture::{plan, record, retried};
+    use crate::telemetry::ledger::Balance;
+    use crate::telemetry::metrics::Catalogue;
+
+    /// Counts what it reads, and can be made to take its time.
+    struct Counting {
+        seen: mpsc::Sender<usize>,
+        takes: Duration,
+    }
+
+    impl ReadRecords for Counting {
+        fn read(&mut self, batch: &Batch) {
+            std::thread::sleep(self.takes);
+            let _ = self.seen.send(batch.records.len());
+        }
+    }
+
+    fn desk(ledger: &Arc<Ledger>, outlet: SyncSender<Letter>) -> Desk {
+        let desk = Desk::new(0, &Catalogue::new(), ledger, outlet);
+        let mut plan = plan(&["web"]);
+        plan.telemetry.access_log.sample = crate::config::Share::NONE;
+        let keep = |record: &crate::exchange::Record| {
+            (!record.more.is_empty()).then_some(KeepReason::Retried)
+        };
+        desk.set_plan(&Arc::new(plan), 1, Box::new(keep));
+        desk
+    }
+
+    fn adds_up(balance: &Balance) {
+        let lost: u64 = balance.dropped.iter().map(|(_, count)| count).sum();
+        assert_eq!(balance.created, balance.exported + lost + balance.queued);
+    }
+
+    #[test]
+    fn every_record_reaches_every_reader_and_the_recorder() {
+        let ledger = Arc::new(Ledger::default());
+        let recorder = Recorder::new(1_000);
+        let (seen, told) = mpsc::channel();
+        let counting = Counting {
+            seen,
+            takes: Duration::ZERO,
+        };
+        let readers: Vec<Box<dyn ReadRecords>> = vec![Box::new(counting)];
+        let reader =
+            Reader::start(readers, &recorder, &ledger, Duration::from_secs(5)).expect("a thread");
+        let desk = desk(&ledger, reader.outlet());
+        for _ in 0..200 {
+            desk.take(record(Some(0)));
+        }
+        desk.take(retried(record(Some(0))));
+        desk.flush();
+        reader.end();
+        assert_eq!(told.iter().sum::<usize>(), 201);
+        assert_eq!(recorder.len(), 201);
+        let [_, logs, records] = ledger.snapshot();
+        assert_eq!(
+            (records.created, records.exported, records.queued),
+            (201, 201, 0)
+        );
+        assert_eq!(logs.created, 0, "no line of what was served well");
+    }
+
+    #[test]
+    fn a_full_channel_loses_counted_records_and_holds_nobody_up() {
+        let ledger = Arc::new(Ledger::default());
+        let (outlet, inlet) = mpsc::sync_channel(1);
+        let desk = desk(&ledger, outlet);
+        for _ in 0..64 {
+            desk.take(record(Some(0)));
+        }
+        for _ in 0..63 {
+            desk.take(retried(record(Some(0)))); // two attempts: three spans
+        }
+        let mut failed = record(Some(0));
+        failed.status = 502;
+        desk.take(failed);
+        let [spans, logs, records] = ledger.snapshot();
+        assert_eq!((records.created, records.queued), (128, 64));
+        assert_eq!(records.lost(DropReason::QueueFull), 64);
+        assert_eq!(spans.lost(DropReason::QueueFull), 63 * 3);
+        assert_eq!((logs.created, logs.lost(DropReason::QueueFull)), (1, 1));
+        ledger.snapshot().iter().for_each(adds_up);
+        drop(inlet);
+        desk.take(record(Some(0)));
+        desk.flush();
+        let [_, _, records] = ledger.snapshot();
+        assert_eq!(records.lost(DropReason::Shutdown), 1);
+    }
+
+    #[test]
+    fn the_end_keeps_its_deadline_and_says_what_was_lost() {
+        let ledger = Arc::new(Ledger::default());
+        let recorder = Recorder::new(1_000);
+        let (seen, told) = mpsc::channel();
+        let slow = Counting {
+            seen,
+            takes: Duration::from_millis(20),
+        };
+        let readers: Vec<Box<dyn ReadRecords>> = vec![Box::new(slow)];
+        let reader = Reader::start(readers, &recorder, &ledger, Duration::from_millis(100))
+            .expect("a thread");
+        let desk = desk(&ledger, reader.outlet());
+        for _ in 0..64 * 300 {
+            desk.take(record(Some(0)));
+        }
+        let started = Instant::now();
+        reader.end();
+        assert!(
+            started.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            started.elapsed()
+        );
+        let read: usize = told.iter().sum();
+        let [_, _, records] = ledger.snapshot();
+        assert_eq!(records.exported, read as u64);
+        assert!(records.lost(DropReason::Shutdown) > 0);
+        adds_up(&records);
+        assert_eq!(records.queued, 0);
     }
 }

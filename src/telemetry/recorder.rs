@@ -148,3 +148,131 @@ impl Filter {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::exchange::KeepReason;
+    use crate::telemetry::fixture::{batch, plan, record, retried};
+
+    fn asked(recorder: &Recorder, filter: &Filter) -> Vec<Value> {
+        let answer: Value = serde_json::from_slice(&recorder.query(filter)).expect("JSON");
+        answer["exchanges"].as_array().expect("a list").clone()
+    }
+
+    #[test]
+    fn keeps_the_newest_and_answers_newest_first() {
+        let recorder = Recorder::new(10);
+        let plan = Arc::new(plan(&["checkout"]));
+        for from in [0, 8, 16] {
+            let numbered = (from..from + 8).map(|number| {
+                let mut record = record(Some(0));
+                record.connection = number;
+                record
+            });
+            recorder.keep(batch(&plan, numbered.collect()));
+        }
+        let connections = |filter: &Filter| -> Vec<u64> {
+            let found = asked(&recorder, filter);
+            let number = |exchange: &Value| exchange["connection"].as_u64().expect("a number");
+            found.iter().map(number).collect()
+        };
+        assert_eq!(
+            connections(&Filter::default()),
+            (14..24).rev().collect::<Vec<_>>()
+        );
+        let limit = Filter {
+            limit: Some(2),
+            ..Filter::default()
+        };
+        assert_eq!(connections(&limit), [23, 22]);
+        assert_eq!(recorder.len(), 10);
+        let more_than_fit = (0..30).map(|_| record(None)).collect();
+        recorder.keep(batch(&plan, more_than_fit));
+        assert_eq!(recorder.len(), 10);
+    }
+
+    #[test]
+    fn finds_by_route_outcome_length_and_trace() {
+        let recorder = Recorder::new(CAPACITY);
+        let plan = Arc::new(plan(&["checkout", "web"]));
+        let mut refused = record(Some(1));
+        refused.outcome = Outcome::ConnectionRefused;
+        refused.detail = "connect: refused";
+        let slow = {
+            let mut slow = retried(record(Some(0)));
+            let slept = (crate::exchange::Phase::Wait, Duration::from_secs(2));
+            slow.phases = [slept].into_iter().collect();
+            slow.kept = Some(KeepReason::Retried);
+            slow
+        };
+        let id = slow.trace.trace_id;
+        recorder.keep(batch(&plan, vec![refused, slow, record(None)]));
+        let count = |filter: Filter| asked(&recorder, &filter).len();
+        let all = Filter::default;
+        let route = |name: &str| Some(name.to_owned());
+        assert_eq!(
+            count(Filter {
+                route: route("web"),
+                ..all()
+            }),
+            1
+        );
+        assert_eq!(
+            count(Filter {
+                route: route("_unmatched"),
+                ..all()
+            }),
+            1
+        );
+        assert_eq!(
+            count(Filter {
+                route: route("none"),
+                ..all()
+            }),
+            0
+        );
+        assert_eq!(
+            count(Filter {
+                outcome: Some(Outcome::Served),
+                ..all()
+            }),
+            2
+        );
+        assert_eq!(
+            count(Filter {
+                min_duration: Some(Duration::from_secs(1)),
+                ..all()
+            }),
+            1
+        );
+        let found = asked(
+            &recorder,
+            &Filter {
+                trace_id: Some(id),
+                ..all()
+            },
+        );
+        assert_eq!(found.len(), 1);
+        let exchange = &found[0];
+        assert_eq!(exchange["sampling_reason"], "retried");
+        assert_eq!(exchange["attempt_phases"].as_array().map(Vec::len), Some(2));
+        assert!(exchange["attempt_phases"][0]["entered_ms"]["wait"].is_number());
+        let alone = recorder.exchange(id).expect("it is kept");
+        assert_eq!(
+            &serde_json::from_slice::<Value>(&alone).expect("JSON"),
+            exchange
+        );
+        assert!(recorder.exchange(TraceId::random()).is_none());
+        let refused = asked(
+            &recorder,
+            &Filter {
+                route: route("web"),
+                ..all()
+            },
+        );
+        assert_eq!(refused[0]["detail"], "connect: refused");
+    }
+}

@@ -5,7 +5,7 @@
 //! a text looks like another one. All else stays as it came, in UTF-8.
 
 /// Writes text as the inside of a JSON string (RFC 8259 §7).
-pub(super) fn json(out: &mut Vec<u8>, text: &str) {
+pub(in crate::telemetry) fn json(out: &mut Vec<u8>, text: &str) {
     write(out, text, |out, character| match character {
         '"' => out.extend_from_slice(b"\\\""),
         '\\' => out.extend_from_slice(b"\\\\"),

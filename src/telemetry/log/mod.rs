@@ -24,6 +24,7 @@ use crate::telemetry::desk::Batch;
 use crate::telemetry::ledger::{DropReason, Ledger, Signal};
 use crate::telemetry::reader::ReadRecords;
 
+pub(in crate::telemetry) use escape::json as json_text;
 pub(in crate::telemetry) use json::JsonWriter;
 use text::TextWriter;
 use writer::Destination;
@@ -129,13 +130,12 @@ impl ReadRecords for AccessLog {
         if lines == 0 {
             return;
         }
+        let account = self.ledger.account(Signal::Logs);
         match self.destination.write(&self.buffer) {
-            Ok(()) => self.ledger.account(Signal::Logs).export(lines),
+            Ok(()) => account.export(lines),
             Err(error) => {
-                tracing::debug!(%error, lines, "access log lines dropped");
-                self.ledger
-                    .account(Signal::Logs)
-                    .drop(lines, DropReason::WriteFailed);
+                account.drop(lines, DropReason::WriteFailed);
+                account.fail(&error.to_string());
             }
         }
     }

@@ -29,7 +29,8 @@ struct Series {
     counters: Table<Counter>,
     gauges: Table<Gauge>,
     draws: Vec<Weak<dyn Draw>>,
-    config: Config,
+    generation: u32,
+    hash: String,
     /// Who is in the configuration in force.
     owners: HashSet<Owner>,
 }
@@ -42,15 +43,6 @@ struct Entry<C> {
     owner: Owner,
     /// Each with the worker that writes it.
     cells: Arc<[(u16, Arc<C>)]>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Config {
-    generation: u32,
-    hash: String,
-    failed: u64,
-    succeeded: u64,
-    is_last_failed: bool,
 }
 
 /// Whose series it is: what must be in the configuration for it to stay.
@@ -112,8 +104,8 @@ impl Catalogue {
     /// A configuration is in force: series of names that it does not have go. Call it after the graph was swapped.
     pub fn adopt(&self, plan: &Plan, generation: u32) {
         let mut series = self.lock();
-        series.config.generation = generation;
-        series.config.hash.clone_from(&plan.hash);
+        series.generation = generation;
+        series.hash.clone_from(&plan.hash);
         series.owners = owners(plan);
         let Series {
             histograms,
@@ -125,17 +117,6 @@ impl Catalogue {
         histograms.retain(|_, entry| owners.contains(&entry.owner));
         counters.retain(|_, entry| owners.contains(&entry.owner));
         gauges.retain(|_, entry| owners.contains(&entry.owner));
-    }
-
-    /// Somebody asked for a reload, and that is how it went.
-    pub fn note_reload(&self, is_success: bool) {
-        let config = &mut self.lock().config;
-        config.is_last_failed = !is_success;
-        if is_success {
-            config.succeeded += 1;
-        } else {
-            config.failed += 1;
-        }
     }
 
     /// At each scrape `draw` is asked for what it knows, as long as it lives.
@@ -179,14 +160,14 @@ impl Catalogue {
 
     /// Writes all series. The lock is held only while references are copied.
     pub(super) fn draw(&self, page: &mut Page) {
-        let (histograms, counters, gauges, draws, config) = {
+        let (histograms, counters, gauges, draws, hash) = {
             let series = self.lock();
             (
                 copy(&series.histograms),
                 copy(&series.counters),
                 copy(&series.gauges),
                 series.draws.clone(),
-                series.config.clone(),
+                series.hash.clone(),
             )
         };
         for (family, labels, cells) in histograms {
@@ -209,7 +190,9 @@ impl Catalogue {
             let sum: i64 = cells.iter().map(|(_, cell)| cell.get()).sum();
             page.integer(family, &labels, i128::from(sum));
         }
-        config.draw(page);
+        if !hash.is_empty() {
+            page.count(&family::CONFIG_INFO, &[&hash], 1);
+        }
         for draw in draws.iter().filter_map(Weak::upgrade) {
             draw.draw(page);
         }
@@ -239,10 +222,7 @@ fn cell<C>(
     if !is_shown {
         return Arc::new(new());
     }
-    let pairs: Vec<_> = std::iter::zip(wanted.family.labels, wanted.labels)
-        .map(|(name, value)| (*name, *value))
-        .collect();
-    let labels: Arc<str> = label::pairs(&pairs).into();
+    let labels: Arc<str> = wanted.family.pairs(wanted.labels).into();
     let entry = table
         .entry((wanted.family.name, labels))
         .or_insert_with(|| Entry {
@@ -296,7 +276,7 @@ impl Series {
     /// Whether the page shows a series: an exchange that outlived its route must not bring the route's series back.
     fn shows(&self, wanted: &Wanted<'_>) -> bool {
         match wanted.writer {
-            Writer::Worker { generation, .. } if generation < self.config.generation => {
+            Writer::Worker { generation, .. } if generation < self.generation => {
                 self.owners.contains(&wanted.owner)
             }
             _ => true,
@@ -310,28 +290,6 @@ impl Owner {
     /// A route's, with its path pattern.
     pub(in crate::telemetry) fn pattern(route: &Route) -> Self {
         Self::Pattern(route.name.clone(), route.matches.path.as_str().into())
-    }
-}
-
-// === impl Config ===
-
-impl Config {
-    fn draw(&self, page: &mut Page) {
-        if self.generation == 0 {
-            return; // none is in force yet
-        }
-        let flag = |is_true: bool| if is_true { 1.0 } else { 0.0 };
-        page.sample(&family::CONFIG_GENERATION, &[], f64::from(self.generation));
-        page.sample(
-            &family::CONFIG_LAST_RELOAD_SUCCESS,
-            &[],
-            flag(!self.is_last_failed),
-        );
-        page.sample(&family::CONFIG_INFO, &[&self.hash], 1.0);
-        for (result, count) in [("success", self.succeeded), ("failure", self.failed)] {
-            let labels = label::pairs(&[("result", result)]);
-            page.integer(&family::CONFIG_RELOADS, &labels, i128::from(count));
-        }
     }
 }
 

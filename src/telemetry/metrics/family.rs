@@ -2,6 +2,7 @@
 //! the docs and the tests of dashboards read it.
 
 use super::histogram::{self, Buckets};
+use crate::telemetry::label;
 
 /// A metric family.
 #[derive(Debug)]
@@ -25,6 +26,17 @@ pub enum Kind {
     Gauge,
     /// A distribution.
     Histogram(&'static Buckets),
+}
+
+// === impl Family ===
+
+impl Family {
+    /// Its labels with these values, in its order, as they are written.
+    #[must_use]
+    pub fn pairs(&self, values: &[&str]) -> String {
+        let pairs = std::iter::zip(self.labels, values).map(|(name, value)| (*name, *value));
+        label::pairs(pairs)
+    }
 }
 
 // === impl Kind ===

@@ -9,6 +9,7 @@
 //! says through handles of the catalogue ([`ListenerMeters`], [`RouteMeters`], [`UpstreamMeters`]), or [`Draw`] at scrape
 //! time.
 
+mod books;
 pub(in crate::telemetry) mod catalogue;
 mod facade;
 pub mod family;

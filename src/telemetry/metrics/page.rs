@@ -9,7 +9,6 @@ use std::fmt::Write;
 
 use super::family::{self, Family};
 use super::histogram::{Buckets, Snapshot};
-use crate::telemetry::label;
 
 /// Knows something that is asked for at each scrape instead of being counted all the time.
 pub trait Draw: Send + Sync {
@@ -95,13 +94,15 @@ impl Page {
 
     /// A counter or gauge, with the values of the family's labels in the family's order.
     pub fn sample(&mut self, family: &'static Family, labels: &[&str], value: f64) {
-        let pairs: Vec<_> = std::iter::zip(family.labels, labels)
-            .map(|(name, value)| (*name, *value))
-            .collect();
-        let mut chunk = line(family.name, &label::pairs(&pairs));
+        let mut chunk = line(family.name, &family.pairs(labels));
         number(&mut chunk, value);
         chunk.push('\n');
         self.section(family).chunks.push(chunk);
+    }
+
+    /// The same with a whole number.
+    pub fn count(&mut self, family: &'static Family, labels: &[&str], count: u64) {
+        self.integer(family, &family.pairs(labels), i128::from(count));
     }
 
     /// A counter or gauge that is a whole number, with its labels as they are written.

@@ -11,6 +11,7 @@ use super::*;
 use crate::config::{Name, Plan};
 use crate::exchange::{KeepReason, Outcome};
 use crate::telemetry::fixture::{plan, record, retried};
+use crate::telemetry::ledger::Ledger;
 
 const OPEN_METRICS: &str =
     "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
@@ -107,7 +108,7 @@ fn a_reload_carries_names_over_and_drops_the_others() {
         &text,
         "sightglass_connections_total{listener=\"public\"} 1"
     ));
-    assert!(has(&text, "sightglass_config_generation 2"));
+    assert!(has(&text, "sightglass_config_info{hash=\"abc123\"} 1"));
 }
 
 #[test]
@@ -181,7 +182,8 @@ fn whole(accept: &str) -> String {
     let health: Arc<dyn Draw> = Arc::new(Health);
     catalogue.draw_with(Arc::downgrade(&health));
     catalogue.draw_with(Weak::<Health>::new());
-    catalogue.note_reload(false);
+    let ledger: Arc<dyn Draw> = Arc::new(Ledger::default());
+    catalogue.draw_with(Arc::downgrade(&ledger));
     let nasty = catalogue.counter(Wanted {
         family: &family::RATE_LIMITED,
         labels: &["^/v[0-9]+\\d\"\n# HELP x{}", "rate_limit"],
@@ -209,8 +211,8 @@ fn whole(accept: &str) -> String {
     let scraper = Scraper::new(recorder.handle(), &catalogue, &runtimes);
     metrics::with_local_recorder(&recorder, || {
         scraper.say_constants();
-        metrics::counter!("sightglass_telemetry_items_total", "signal" => "spans", "state" => "created", "reason" => "").increment(3);
-        metrics::gauge!("sightglass_telemetry_queued_items", "signal" => "spans").set(3.0);
+        metrics::counter!("sightglass_config_reloads_total", "result" => "success").increment(3);
+        metrics::gauge!("sightglass_config_generation").set(3.0);
         metrics::describe_counter!("sightglass_events_total", "Events, by \"name\" \\ kind.");
         metrics::counter!("sightglass_events_total", "name" => "b\"\\\n").increment(1);
         metrics::counter!("sightglass_events_total", "name" => "a").increment(1);
