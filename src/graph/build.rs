@@ -34,7 +34,11 @@ impl Graph {
             .collect();
         Self {
             generation: before.map_or(1, |before| before.generation.wrapping_add(1)),
-            listeners: plan.listeners.iter().map(|it| catalogue.listener(&it.name)).collect(),
+            listeners: plan
+                .listeners
+                .iter()
+                .map(|it| catalogue.listener(&it.name))
+                .collect(),
             upstreams,
             routes,
             front,
@@ -43,7 +47,11 @@ impl Graph {
     }
 
     fn route_before(&self, name: &config::Name) -> Option<(&config::Route, &RouteParts)> {
-        self.plan.routes.iter().zip(&self.routes).find(|(route, _)| route.name == *name)
+        self.plan
+            .routes
+            .iter()
+            .zip(&self.routes)
+            .find(|(route, _)| route.name == *name)
     }
 }
 
@@ -54,21 +62,32 @@ fn build_upstream(
     catalogue: &Arc<Catalogue>,
 ) -> Upstream {
     let known = before
-        .and_then(|graph| graph.upstreams.iter().find(|upstream| *upstream.name() == plan.name))
+        .and_then(|graph| {
+            graph
+                .upstreams
+                .iter()
+                .find(|upstream| *upstream.name() == plan.name)
+        })
         // Connections are kept by endpoint: another protocol needs others.
         .filter(|upstream| upstream.plan.protocol == plan.protocol);
     let endpoints = plan.endpoints.iter().map(|endpoint| {
         let same = known.and_then(|upstream| {
-            upstream.endpoints.iter().find(|known| {
-                known.address == endpoint.address && known.weight == endpoint.weight
-            })
+            upstream
+                .endpoints
+                .iter()
+                .find(|known| known.address == endpoint.address && known.weight == endpoint.weight)
         });
         same.cloned().unwrap_or_else(|| {
             let id = NEXT_ENDPOINT.fetch_add(1, Ordering::Relaxed);
             Arc::new(Endpoint::new(id, endpoint.address.clone(), endpoint.weight))
         })
     });
-    Upstream::new(index, plan, endpoints.collect(), catalogue.upstream(&plan.name))
+    Upstream::new(
+        index,
+        plan,
+        endpoints.collect(),
+        catalogue.upstream(&plan.name),
+    )
 }
 
 fn build_route(
@@ -83,15 +102,26 @@ fn build_route(
             .filter(|(before, _)| before.rate_limit.as_ref() == Some(limit))
             .and_then(|(_, parts)| parts.allowances.clone());
         same.unwrap_or_else(|| {
-            Arc::new(Allowances::new(Bucket::new(limit.rate, limit.burst), limit.key.clone()))
+            Arc::new(Allowances::new(
+                Bucket::new(limit.rate, limit.burst),
+                limit.key.clone(),
+            ))
         })
     });
     let retry = plan.retry.as_ref().map(|retry| {
         let same = known
-            .filter(|(before, _)| before.retry.as_ref().is_some_and(|it| it.budget == retry.budget))
+            .filter(|(before, _)| {
+                before
+                    .retry
+                    .as_ref()
+                    .is_some_and(|it| it.budget == retry.budget)
+            })
             .and_then(|(_, parts)| Some(Arc::clone(&parts.retry.as_ref()?.budget)));
         let budget = same.unwrap_or_else(|| Arc::new(RetryBudget::new(retry.budget)));
-        RetryPolicy { plan: retry.clone(), budget }
+        RetryPolicy {
+            plan: retry.clone(),
+            budget,
+        }
     });
     RouteParts {
         allowances,

@@ -38,7 +38,24 @@ impl Graph {
     /// A worker's own stack of it.
     #[must_use]
     pub fn stack(&self, desk: &Rc<Desk>, pools: &Pools) -> Front {
-        stack::front(&self.plan, self.generation, &self.front, &self.routes, desk, pools)
+        stack::front(
+            &self.plan,
+            self.generation,
+            &self.front,
+            &self.routes,
+            desk,
+            pools,
+        )
+    }
+
+    /// Tells a worker's desk under which plan exchanges run from now on, and by which rules they are kept.
+    pub fn tell(&self, desk: &Desk) {
+        let traces = self.front.traces;
+        desk.set_plan(
+            &self.plan,
+            self.generation,
+            Box::new(move |record| traces.keep(record)),
+        );
     }
 
     /// What workers share of the front.

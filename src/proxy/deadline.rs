@@ -54,7 +54,10 @@ impl<S: Serve> Service<Request> for Deadline<S> {
             request.exchange.set_total(total);
             request.exchange.clone()
         });
-        DeadlineFuture { inner: self.inner.call(request), exchange }
+        DeadlineFuture {
+            inner: self.inner.call(request),
+            exchange,
+        }
     }
 }
 
@@ -75,7 +78,10 @@ impl<F: Future<Output = Result<Response, Fault>>> Future for DeadlineFuture<F> {
         if let Some(exchange) = this.exchange
             && exchange.expired() == Some(Timeout::Total)
         {
-            let fault = Fault::new(Outcome::HttpResponseTimeout, "the route's total time was up");
+            let fault = Fault::new(
+                Outcome::HttpResponseTimeout,
+                "the route's total time was up",
+            );
             exchange.end_attempt(fault.outcome());
             return Poll::Ready(Err(fault));
         }
@@ -107,7 +113,10 @@ impl<S: ServeAttempt> Service<AttemptRequest> for AttemptTimeout<S> {
         if self.limit.is_some() {
             exchange.set_attempt_limit(self.limit);
         }
-        AttemptTimeoutFuture { inner: self.inner.call(attempt), exchange }
+        AttemptTimeoutFuture {
+            inner: self.inner.call(attempt),
+            exchange,
+        }
     }
 }
 
@@ -132,10 +141,11 @@ impl<F: Future<Output = Result<Response, AttemptFault>>> Future for AttemptTimeo
             Some(Timeout::Attempt) => timed_out("the attempt's time was up before a response head"),
             Some(Timeout::Head) => timed_out("the upstream's response head did not come in time"),
             // The task that polls the body is the connection's, which nothing wakes: the exchange itself must end.
-            Some(Timeout::ClientBody) => {
-                Fault::new(Outcome::HttpRequestError, "the client paused too long in its body")
-                    .with_status(408)
-            }
+            Some(Timeout::ClientBody) => Fault::new(
+                Outcome::HttpRequestError,
+                "the client paused too long in its body",
+            )
+            .with_status(408),
             _ => {
                 let result = std::task::ready!(this.inner.poll(cx));
                 this.exchange.set_attempt_limit(None);

@@ -1,15 +1,19 @@
 //! What happens to a request in front of an attempt: one layer a file, put together in [`stack`].
 
-mod canonical;
-mod deadline;
-mod forwarded;
+pub mod canonical;
+pub mod deadline;
+pub mod forwarded;
 pub mod limit;
-mod respond;
+pub mod refused;
+pub mod respond;
 pub mod retry;
-mod rewrite;
-mod route;
-mod sanitize;
+pub mod rewrite;
+pub mod route;
+pub mod sanitize;
 pub mod stack;
+
+#[cfg(test)]
+mod testing;
 
 pub use respond::ResponseRules;
 pub use route::RouteTable;

@@ -15,13 +15,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tower::Service;
 
-use crate::exchange::{
-    Exchange, Fault, Outcome, Phase, Request, Response, ResponseBody, Serve,
-};
+use super::forwarded::X_REQUEST_ID;
+use crate::exchange::{Exchange, Fault, Outcome, Phase, Request, Response, ResponseBody, Serve};
 use crate::telemetry::{Event, emit};
 
-/// `X-Request-Id`, of no RFC.
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -78,7 +75,12 @@ impl<S: Serve> Service<Request> for Respond<S> {
         let exchange = request.exchange.clone();
         let language = Language::of(&request.head.headers);
         let inner = catch_unwind(AssertUnwindSafe(|| self.inner.call(request))).ok();
-        RespondFuture { inner, exchange, language, rules: Rc::clone(&self.rules) }
+        RespondFuture {
+            inner,
+            exchange,
+            language,
+            rules: Rc::clone(&self.rules),
+        }
     }
 }
 
@@ -131,7 +133,7 @@ impl ResponseRules {
         if self.request_id.get(listener).copied().unwrap_or(true)
             && let Some(id) = request_id(exchange)
         {
-            headers.insert(X_REQUEST_ID, id);
+            headers.insert(&X_REQUEST_ID, id);
         }
         if let Some(limit) = exchange.limit() {
             let value = format!(
@@ -160,15 +162,19 @@ impl ResponseRules {
 }
 
 /// The client's own request id, else the trace id.
-pub(super) fn request_id(exchange: &Exchange) -> Option<HeaderValue> {
+fn request_id(exchange: &Exchange) -> Option<HeaderValue> {
     let own = exchange
         .with_text(|text| {
             let id = text.words().request_id;
-            (!id.is_empty()).then(|| HeaderValue::from_str(id).ok()).flatten()
+            (!id.is_empty())
+                .then(|| HeaderValue::from_str(id).ok())
+                .flatten()
         })
         .flatten();
     own.or_else(|| {
-        exchange.with_trace(|trace| HeaderValue::from_bytes(&trace.trace_id.hex()).ok()).flatten()
+        exchange
+            .with_trace(|trace| HeaderValue::from_bytes(&trace.trace_id.hex()).ok())
+            .flatten()
     })
 }
 
@@ -178,7 +184,10 @@ impl Language {
     fn of(headers: &HeaderMap) -> Self {
         let has = |name, what: &[u8]| {
             headers.get(name).is_some_and(|value: &HeaderValue| {
-                value.as_bytes().windows(what.len()).any(|window| window.eq_ignore_ascii_case(what))
+                value
+                    .as_bytes()
+                    .windows(what.len())
+                    .any(|window| window.eq_ignore_ascii_case(what))
             })
         };
         if has(header::CONTENT_TYPE, b"application/grpc") {
@@ -214,7 +223,10 @@ fn answer(fault: &Fault, exchange: &Exchange, language: Language) -> Response {
     if outcome == Outcome::RateLimited
         && let Some(limit) = exchange.limit()
     {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(limit.reset)));
+        headers.insert(
+            header::RETRY_AFTER,
+            HeaderValue::from(whole_seconds(limit.reset)),
+        );
     }
     response
 }
@@ -264,7 +276,10 @@ fn trailers_only(outcome: Outcome, exchange: &Exchange) -> Response {
     exchange.note_grpc_status(status);
     let mut response = Response::new(ResponseBody::Empty);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/grpc"),
+    );
     headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(status)));
     headers.insert(GRPC_MESSAGE, HeaderValue::from_static(outcome.title()));
     response

@@ -13,7 +13,7 @@ use tower::ServiceBuilder;
 use tower::layer::layer_fn;
 
 use super::deadline::{AttemptTimeout, Deadline};
-use super::forwarded::{Forwarded, ForwardedRules};
+use super::forwarded::Forwarded;
 use super::limit::{Allowances, Concurrency, RateLimit};
 use super::respond::{Respond, ResponseRules};
 use super::retry::{Resend, Retry, RetryPolicy};
@@ -31,7 +31,7 @@ pub type AttemptStack = ObserveAttempt<AttemptTimeout<Forward>>;
 /// Around the attempts of one route.
 pub type RouteStack = RateLimit<Concurrency<Deadline<Rewrite<Forwarded<Retry<AttemptStack>>>>>>;
 /// Around everything.
-pub type Front = ObserveExchange<Respond<Sanitize<Route<RouteStack>>>>;
+pub type Front = ObserveExchange<Respond<Sanitize<Route<RouteStack>, Traces>>>;
 /// What a request's way through the whole stack is.
 pub type FrontFuture = <Front as tower::Service<crate::exchange::Arrival>>::Future;
 
@@ -70,27 +70,40 @@ pub fn front(
 ) -> Front {
     let listeners: Rc<[ListenerRules]> = plan.listeners.iter().map(ListenerRules::new).collect();
     let responses = Rc::new(ResponseRules {
-        request_id: plan.listeners.iter().map(|listener| listener.request_id).collect(),
+        request_id: plan
+            .listeners
+            .iter()
+            .map(|listener| listener.request_id)
+            .collect(),
         server_timing: plan.telemetry.server_timing,
     });
-    let forwarded = Rc::new(ForwardedRules::new(plan, &parts.pseudonym));
+    let pseudonym: Rc<str> = Rc::from(&*parts.pseudonym);
     let stacks = plan
         .routes
         .iter()
         .zip(routes)
-        .map(|(route, parts)| route_stack(plan, route, parts, &forwarded, pools))
+        .map(|(route, own)| route_stack(plan, route, own, &pseudonym, pools))
         .collect();
-    let active: Vec<_> =
-        (0..).zip(routes).map(|(index, _)| desk.route_gauge(generation, Some(index))).collect();
+    let active: Vec<_> = (0..)
+        .zip(routes)
+        .map(|(index, _)| desk.route_gauge(generation, Some(index)))
+        .collect();
 
     ServiceBuilder::new()
         // Outermost: it sees refusals, faults, panics and clients that go away, and wraps the response's body.
-        .layer(layer_fn(|inner| ObserveExchange::new(inner, Rc::clone(desk), generation)))
+        .layer(layer_fn(|inner| {
+            ObserveExchange::new(inner, Rc::clone(desk), generation)
+        }))
         // The only place where a fault becomes a response; below the observer, so that the status is the true one.
         .layer(layer_fn(|inner| Respond::new(inner, Rc::clone(&responses))))
         // Before routing: every decision is taken on clean input.
         .layer(layer_fn(|inner| {
-            Sanitize::new(inner, Rc::clone(&listeners), &parts.pseudonym, parts.traces)
+            Sanitize::new(
+                inner,
+                Rc::clone(&listeners),
+                parts.traces,
+                Rc::clone(&pseudonym),
+            )
         }))
         .service(Route::new(plan, &active, stacks))
 }
@@ -100,23 +113,32 @@ fn route_stack(
     plan: &Plan,
     route: &config::Route,
     parts: &RouteParts,
-    forwarded: &Rc<ForwardedRules>,
+    pseudonym: &str,
     pools: &Pools,
 ) -> RouteStack {
     let meters = &parts.meters;
-    let upstreams: Vec<_> = parts.splits.iter().map(|(upstream, _)| Arc::clone(upstream)).collect();
+    let upstreams: Vec<_> = parts
+        .splits
+        .iter()
+        .map(|(upstream, _)| Arc::clone(upstream))
+        .collect();
     let per_try = route.retry.as_ref().and_then(|retry| retry.per_try_timeout);
 
     ServiceBuilder::new()
         // The cheapest refusal first; above Retry, since a client pays once an exchange.
         .layer(layer_fn(|inner| {
             let limit = parts.allowances.clone();
-            RateLimit::new(inner, limit.map(|limit| (limit, meters.rate_limited("rate_limit"))))
+            RateLimit::new(
+                inner,
+                limit.map(|limit| (limit, meters.rate_limited("rate_limit"))),
+            )
         }))
         // The permit is held until the end of the body.
         .layer(layer_fn(|inner| {
             let refused = || meters.overloaded(None, "concurrency");
-            let limit = route.concurrency.map(|most| (most, parts.live.clone(), refused()));
+            let limit = route
+                .concurrency
+                .map(|most| (most, parts.live.clone(), refused()));
             Concurrency::new(inner, limit)
         }))
         // Above Retry: over all attempts, the pauses between them and both bodies.
@@ -124,7 +146,9 @@ fn route_stack(
         // Once an exchange: an attempt must not rewrite what the one before has rewritten.
         .layer(layer_fn(|inner| Rewrite::new(inner, route)))
         // Only writes; what it says was read by Sanitize.
-        .layer(layer_fn(|inner| Forwarded::new(inner, Rc::clone(forwarded))))
+        .layer(layer_fn(|inner| {
+            Forwarded::new(inner, &plan.listeners, pseudonym)
+        }))
         .layer(layer_fn(|inner| {
             // Each attempt picks anew and avoids those already tried.
             let attempts = Resend::new(Balance::new(inner, &parts.splits));
@@ -140,4 +164,3 @@ fn route_stack(
         // The pool and the wire.
         .service(Forward::new(&upstreams, pools))
 }
-

@@ -15,7 +15,7 @@ const REST: Duration = Duration::from_millis(50);
 
 /// Accepts on one of a listener's sockets until the worker drains.
 pub(super) async fn accept(worker: Rc<Worker>, listener: u16, socket: std::net::TcpListener) {
-    let socket = match AsyncFd::with_interest(socket, Interest::READABLE) {
+    let socket = match AsyncFd::register_with_interest(socket, Interest::READABLE) {
         Ok(socket) => socket,
         Err(error) => {
             worker.note_accept_failed(listener, &error);
@@ -24,9 +24,15 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: u16, socket: std::net::
     };
     loop {
         // Accepted as a plain socket: only the worker that keeps it registers it with its poller.
-        let accepted = socket.async_io(Interest::READABLE, std::net::TcpListener::accept).await;
+        let accepted = socket
+            .async_io(Interest::READABLE, std::net::TcpListener::accept)
+            .await;
         match accepted {
-            Ok((stream, peer)) => worker.place(Fresh { stream, peer, listener }),
+            Ok((stream, peer)) => worker.place(Fresh {
+                stream,
+                peer,
+                listener,
+            }),
             Err(error) if is_about_one(&error) => {}
             Err(error) => {
                 worker.note_accept_failed(listener, &error);

@@ -54,15 +54,25 @@ pub fn bind(address: SocketAddr, workers: usize) -> Result<Bound, BindError> {
     if cfg!(target_os = "linux") {
         drop(probe);
         let sockets: io::Result<Vec<_>> = (0..workers).map(|_| listen(real, true)).collect();
-        Ok(Bound { address: real, sockets: sockets.map_err(failed)? })
+        Ok(Bound {
+            address: real,
+            sockets: sockets.map_err(failed)?,
+        })
     } else {
         let sockets: io::Result<Vec<_>> = (0..workers).map(|_| probe.try_clone()).collect();
-        Ok(Bound { address: real, sockets: sockets.map_err(failed)? })
+        Ok(Bound {
+            address: real,
+            sockets: sockets.map_err(failed)?,
+        })
     }
 }
 
 fn listen(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     // Without it a restart waits a minute for the last connections to time out.
     socket.set_reuse_address(true)?;
     #[cfg(target_os = "linux")]
@@ -83,7 +93,10 @@ impl BindError {
             io::ErrorKind::AddrInUse => Self::InUse(address),
             io::ErrorKind::PermissionDenied => Self::Denied(address),
             io::ErrorKind::AddrNotAvailable => Self::NotOurs(address),
-            _ => Self::Other { address, source: error },
+            _ => Self::Other {
+                address,
+                source: error,
+            },
         }
     }
 }
@@ -102,6 +115,9 @@ mod tests {
 
     #[test]
     fn says_that_an_address_is_not_ours() {
-        assert!(matches!(bind(([192, 0, 2, 1], 0).into(), 1), Err(BindError::NotOurs(_))));
+        assert!(matches!(
+            bind(([192, 0, 2, 1], 0).into(), 1),
+            Err(BindError::NotOurs(_))
+        ));
     }
 }

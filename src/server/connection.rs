@@ -55,7 +55,10 @@ pub(super) async fn serve(
             None => return reason_of_cut(&connection),
         },
     };
-    let service = ToStack { worker, connection: Rc::clone(&connection) };
+    let service = ToStack {
+        worker,
+        connection: Rc::clone(&connection),
+    };
     let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&connection)));
     let head = plan.limits.head.as_usize();
     match opening {
@@ -63,7 +66,9 @@ pub(super) async fn serve(
         Err(_) => Some("io"),
         Ok(Opening::Http1) => {
             let mut http = http1::Builder::new();
-            http.header_read_timeout(None).max_header_size(head).max_buf_size(head.max(64 << 10));
+            http.header_read_timeout(None)
+                .max_header_size(head)
+                .max_buf_size(head.max(64 << 10));
             if plan.limits.headers != HYPER_HEADERS {
                 http.max_headers(plan.limits.headers);
             }
@@ -82,10 +87,7 @@ pub(super) async fn serve(
 }
 
 /// Drives a connection until it ends or is cut.
-async fn drive(
-    connection: &Connection,
-    conversation: impl Conversation,
-) -> Option<&'static str> {
+async fn drive(connection: &Connection, conversation: impl Conversation) -> Option<&'static str> {
     let mut conversation = pin!(conversation);
     let mut is_winding_down = false;
     let ended = poll_fn(|cx| {
@@ -143,7 +145,9 @@ fn reason_of(error: &hyper::Error) -> Option<&'static str> {
     if error.is_user() || error.is_body_write_aborted() {
         return None;
     }
-    let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    let http2 = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>());
     match http2 {
         Some(error) if error.is_io() => Some("io"),
         Some(error) if error.reason() == Some(h2::Reason::NO_ERROR) => None,
@@ -161,10 +165,12 @@ impl hyper::service::Service<Request<Incoming>> for ToStack {
     type Future = FrontFuture;
 
     fn call(&self, request: Request<Incoming>) -> FrontFuture {
-        self.worker.call(Arrival { request, connection: Rc::clone(&self.connection) })
+        self.worker.call(Arrival {
+            request,
+            connection: Rc::clone(&self.connection),
+        })
     }
 }
-
 
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisWorker {
     fn execute(&self, task: F) {

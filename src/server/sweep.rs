@@ -45,13 +45,17 @@ impl Connections {
                 slots.len() - 1
             }
         };
-        Seat { connections: Rc::clone(self), place }
+        Seat {
+            connections: Rc::clone(self),
+            place,
+        }
     }
 
     /// Cuts what has taken too long.
     pub(super) fn sweep(&self, now: Instant) {
         self.each(|connection, patience| {
-            let late = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
+            let late =
+                |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
             match connection.activity() {
                 Activity::Head(since) if late(since, patience.head) => {
                     connection.cut(Cut::HeadTimeout);

@@ -91,7 +91,12 @@ impl Team {
                 (Member { connections, inbox }, Inbox(receiver))
             })
             .unzip();
-        (Self { members: members.into() }, inboxes)
+        (
+            Self {
+                members: members.into(),
+            },
+            inboxes,
+        )
     }
 
     /// The worker with the fewest connections; `own` where it is among them, since handing over costs a wake-up.
@@ -115,12 +120,15 @@ impl Worker {
     pub fn new(index: usize, team: Team, graph: Arc<ArcSwap<Graph>>, desk: Rc<Desk>) -> Rc<Self> {
         let now = graph.load_full();
         let pools = Pools::default();
-        desk.set_plan(&now.plan, now.generation);
+        now.tell(&desk);
         let stack = now.stack(&desk, &pools);
         let listeners = now
             .listeners()
             .map(|(plan, meters)| {
-                Rc::new(ListenerParts { plan: plan.clone(), meters: meters.clone() })
+                Rc::new(ListenerParts {
+                    plan: plan.clone(),
+                    meters: meters.clone(),
+                })
             })
             .collect();
         Rc::new(Self {
@@ -180,7 +188,7 @@ impl Worker {
         let mut stack = self.stack.borrow_mut();
         let graph = self.graph.load();
         if graph.generation != stack.0 {
-            self.desk.set_plan(&graph.plan, graph.generation);
+            graph.tell(&self.desk);
             self.pools.retain(|id| graph.has_endpoint(id));
             *stack = (graph.generation, graph.stack(&self.desk, &self.pools));
         }
@@ -190,7 +198,9 @@ impl Worker {
 
     /// Gives a fresh connection to the worker with the fewest.
     pub(super) fn place(self: &Rc<Self>, fresh: Fresh) {
-        let Some(listener) = self.listeners.get(usize::from(fresh.listener)) else { return };
+        let Some(listener) = self.listeners.get(usize::from(fresh.listener)) else {
+            return;
+        };
         let meters = &listener.meters;
         meters.accepted.count();
         let limit = i64::try_from(listener.plan.limits.connections).unwrap_or(i64::MAX);
@@ -200,7 +210,10 @@ impl Worker {
         };
         let best = self.team.least_loaded(self.index);
         let member = &self.team.members[best];
-        let placed = Placed { fresh, counted: (active, member.connections.enter()) };
+        let placed = Placed {
+            fresh,
+            counted: (active, member.connections.enter()),
+        };
         if best == self.index {
             self.take_in(placed);
         } else if let Err(
@@ -215,7 +228,10 @@ impl Worker {
         if let Some(listener) = self.listeners.get(usize::from(listener)) {
             listener.meters.error("accept").count();
             let why = error.to_string();
-            emit(Event::AcceptFailed { listener: listener.plan.name.clone(), why });
+            emit(Event::AcceptFailed {
+                listener: listener.plan.name.clone(),
+                why,
+            });
         }
     }
 
@@ -226,10 +242,18 @@ impl Worker {
     }
 
     fn take_in(self: &Rc<Self>, placed: Placed) {
-        let Some(parts) = self.listeners.get(usize::from(placed.fresh.listener)).cloned() else {
+        let Some(parts) = self
+            .listeners
+            .get(usize::from(placed.fresh.listener))
+            .cloned()
+        else {
             return;
         };
-        let Fresh { stream, peer, listener } = placed.fresh;
+        let Fresh {
+            stream,
+            peer,
+            listener,
+        } = placed.fresh;
         let counted = placed.counted;
         let prepared = prepare(&stream).and_then(|local| Ok((local, TcpStream::from_std(stream)?)));
         let Ok((local, stream)) = prepared else {
@@ -245,7 +269,10 @@ impl Worker {
             parts.plan.timeout.body,
         ));
         let timeout = parts.plan.timeout;
-        let patience = Patience { head: timeout.head, idle: timeout.idle };
+        let patience = Patience {
+            head: timeout.head,
+            idle: timeout.idle,
+        };
         let seat = self.connections.seat(&connection, patience);
         let worker = Rc::clone(self);
         // The task ends with its connection: by the client, by the sweep, or at the latest with this worker's runtime.

@@ -127,7 +127,8 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         if self.exchange.connection().is_cut() == Some(Cut::DrainOver) {
-            self.exchange.note_detail("the process ended before the exchange");
+            self.exchange
+                .note_detail("the process ended before the exchange");
             self.end(Outcome::ProxyInternalError);
         } else {
             self.end(Outcome::ClientClosed);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tracing::subscriber::SetGlobalDefaultError;
 
-use super::desk::{Batch, Desk, KeepRules};
+use super::desk::{Batch, Desk};
 use super::ledger::Ledger;
 use super::live_figures::LiveFigures;
 use super::log::{AccessLog, LogError, Reopen};
@@ -20,7 +20,6 @@ use super::recorder::{CAPACITY, Recorder};
 use super::trace::export::{self, ExportError, Exporter};
 use super::trace::{Environment, Sink, Traces};
 use crate::config::{LogOutput, Plan};
-use crate::exchange::{KeepReason, Record};
 
 /// What telemetry starts from.
 #[derive(Debug)]
@@ -58,7 +57,7 @@ pub struct Telemetry {
     scraper: Arc<Scraper>,
     ledger: Arc<Ledger>,
     recorder: Arc<Recorder>,
-    figures: Arc<LiveFigures>,
+    figures: LiveFigures,
     traces: Traces,
     reopen: Option<Reopen>,
     outlet: SyncSender<Letter>,
@@ -90,11 +89,16 @@ impl Telemetry {
 
         let traces = Traces::new(&telemetry.traces, &environment);
         let collector = environment.collector(&telemetry.traces);
-        let sink = collector.as_ref().map(|_| Sink::new(environment.batch(), Arc::clone(&ledger)));
+        let sink = collector
+            .as_ref()
+            .map(|_| Sink::new(environment.batch(), Arc::clone(&ledger)));
         let directives = std::env::var(own_work::VARIABLE).ok();
         own_work::install(directives.as_deref(), sink.clone())?;
         for ignored in environment.ignored() {
-            super::emit(super::Event::VariableIgnored { variable: ignored.variable, why: ignored.why });
+            super::emit(super::Event::VariableIgnored {
+                variable: ignored.variable,
+                why: ignored.why,
+            });
         }
         let exporter = match (&sink, &collector) {
             (Some(sink), Some(collector)) => Some(export::spawn(
@@ -108,13 +112,13 @@ impl Telemetry {
         };
 
         let recorder = Recorder::new(CAPACITY);
-        let figures = LiveFigures::new();
+        let figures = LiveFigures::default();
         let log = match telemetry.access_log.output {
             LogOutput::Off => None,
             _ => Some(AccessLog::open(&telemetry.access_log, &ledger)?),
         };
         let reopen = log.as_ref().map(AccessLog::reopen);
-        let mut readers: Vec<Box<dyn ReadRecords>> = vec![Box::new(figures.reader())];
+        let mut readers: Vec<Box<dyn ReadRecords>> = vec![Box::new(figures.clone())];
         if let Some(log) = log {
             readers.push(Box::new(log));
         }
@@ -139,8 +143,12 @@ impl Telemetry {
     /// A worker's desk.
     #[must_use]
     pub fn desk(&self, worker: u16) -> Rc<Desk> {
-        let keep: Arc<dyn KeepRules> = Arc::new(self.traces);
-        Rc::new(Desk::new(worker, &self.catalogue, &self.ledger, keep, self.outlet.clone()))
+        Rc::new(Desk::new(
+            worker,
+            &self.catalogue,
+            &self.ledger,
+            self.outlet.clone(),
+        ))
     }
 
     /// What layers and drawers count on.
@@ -175,7 +183,7 @@ impl Telemetry {
 
     /// The live figures.
     #[must_use]
-    pub fn figures(&self) -> &Arc<LiveFigures> {
+    pub fn figures(&self) -> &LiveFigures {
         &self.figures
     }
 
@@ -200,8 +208,14 @@ impl Telemetry {
     /// Lets the last records and spans out, within about `limit` each. Desks must have been flushed. Blocks; not on the
     /// control runtime. Only the first call does anything.
     pub fn end(&self, control: &Handle, limit: Duration) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((reader, exporter)) = running else { return };
+        let running = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some((reader, exporter)) = running else {
+            return;
+        };
         reader.end();
         if let Some(exporter) = exporter {
             let (ended, end) = sync_channel(1);
@@ -227,13 +241,5 @@ impl ReadRecords for ToCollector {
         for record in batch.records.iter().filter(|record| record.kept.is_some()) {
             self.0.take(record, &batch.plan);
         }
-    }
-}
-
-// === impl Traces ===
-
-impl KeepRules for Traces {
-    fn keep(&self, _plan: &Plan, record: &Record) -> Option<KeepReason> {
-        Traces::keep(self, record)
     }
 }

@@ -42,9 +42,15 @@ impl Bucket {
     /// A bucket of this rate that lets `burst` (at least 1) come at once.
     #[must_use]
     pub fn new(rate: Rate, burst: u32) -> Self {
-        let interval = u64::try_from(rate.interval().as_nanos()).unwrap_or(u64::MAX).max(1);
+        let interval = u64::try_from(rate.interval().as_nanos())
+            .unwrap_or(u64::MAX)
+            .max(1);
         let burst = burst.max(1);
-        Self { interval, tolerance: interval.saturating_mul(u64::from(burst)), burst }
+        Self {
+            interval,
+            tolerance: interval.saturating_mul(u64::from(burst)),
+            burst,
+        }
     }
 
     /// How many may come at once.
@@ -60,7 +66,9 @@ impl Bucket {
             let next = seen.max(now).saturating_add(self.interval);
             let ahead = next - now;
             if ahead > self.tolerance {
-                return Verdict::Exceeds { retry_after: Duration::from_nanos(ahead - self.tolerance) };
+                return Verdict::Exceeds {
+                    retry_after: Duration::from_nanos(ahead - self.tolerance),
+                };
             }
             match tat.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
@@ -86,18 +94,34 @@ mod tests {
 
     #[test]
     fn a_burst_passes_and_then_the_rate() {
-        let bucket = Bucket::new(Rate { count: 10, per: Duration::from_secs(1) }, 3);
+        let bucket = Bucket::new(
+            Rate {
+                count: 10,
+                per: Duration::from_secs(1),
+            },
+            3,
+        );
         let tat = AtomicU64::new(0);
         let now = 5 * SECOND;
         for left in [2, 1, 0] {
-            assert!(matches!(bucket.take(&tat, now), Verdict::Conforms { remaining, .. } if remaining == left));
+            assert!(
+                matches!(bucket.take(&tat, now), Verdict::Conforms { remaining, .. } if remaining == left)
+            );
         }
         assert_eq!(
             bucket.take(&tat, now),
-            Verdict::Exceeds { retry_after: Duration::from_millis(100) }
+            Verdict::Exceeds {
+                retry_after: Duration::from_millis(100)
+            }
         );
-        assert!(matches!(bucket.take(&tat, now + SECOND / 10), Verdict::Conforms { .. }));
-        assert!(matches!(bucket.take(&tat, now + SECOND / 10), Verdict::Exceeds { .. }));
+        assert!(matches!(
+            bucket.take(&tat, now + SECOND / 10),
+            Verdict::Conforms { .. }
+        ));
+        assert!(matches!(
+            bucket.take(&tat, now + SECOND / 10),
+            Verdict::Exceeds { .. }
+        ));
     }
 
     proptest! {

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use tower::Service;
 
-use super::rate::Refusable;
 use crate::exchange::{Fault, Gauge, Outcome, Request, Response, Serve};
+use crate::proxy::refused::OrRefused;
 use crate::telemetry::Counter;
 
 /// Refuses with 503 what is too many at once on a route, counted over all workers.
@@ -32,7 +32,11 @@ impl<S> Concurrency<S> {
     /// Lets `limit` exchanges live at once, counted by a gauge that all workers share; `None` lets all.
     #[must_use]
     pub fn new(inner: S, limit: Option<(u32, Gauge, Counter)>) -> Self {
-        let limit = limit.map(|(most, live, refused)| Limit { live, most: i64::from(most), refused });
+        let limit = limit.map(|(most, live, refused)| Limit {
+            live,
+            most: i64::from(most),
+            refused,
+        });
         Self { inner, limit }
     }
 }
@@ -40,7 +44,7 @@ impl<S> Concurrency<S> {
 impl<S: Serve> Service<Request> for Concurrency<S> {
     type Response = Response;
     type Error = Fault;
-    type Future = Refusable<S::Future>;
+    type Future = OrRefused<S::Future>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         Poll::Ready(Ok(()))
@@ -52,12 +56,13 @@ impl<S: Serve> Service<Request> for Concurrency<S> {
                 Some(permit) => request.exchange.hold(permit),
                 None => {
                     limit.refused.count();
-                    return Refusable::Refused {
-                        fault: Fault::new(Outcome::Overloaded, "the route's concurrency limit is reached"),
-                    };
+                    return OrRefused::refused(Fault::new(
+                        Outcome::Overloaded,
+                        "the route's concurrency limit is reached",
+                    ));
                 }
             }
         }
-        Refusable::Passed { inner: self.inner.call(request) }
+        OrRefused::passed(self.inner.call(request))
     }
 }

@@ -59,9 +59,15 @@ impl Allowances {
     pub fn take(&self, request: &Request, now: u64) -> Verdict {
         match &self.key {
             LimitKey::All => self.bucket.take(&self.common, now),
-            LimitKey::ClientIp => self.take_hash(self.hasher.hash_one(who(request.exchange.client())), now),
+            LimitKey::ClientIp => {
+                self.take_hash(self.hasher.hash_one(who(request.exchange.client())), now)
+            }
             LimitKey::Header(name) => {
-                let value = request.head.headers.get(name).map(http::HeaderValue::as_bytes);
+                let value = request
+                    .head
+                    .headers
+                    .get(name)
+                    .map(http::HeaderValue::as_bytes);
                 self.take_hash(self.hasher.hash_one(value), now)
             }
         }
@@ -70,7 +76,9 @@ impl Allowances {
     fn take_hash(&self, hash: u64, now: u64) -> Verdict {
         // The low bits choose the shard, the map takes its own hash of the whole.
         let shard = &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)];
-        let mut shard = shard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut shard = shard
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(tat) = shard.get(&hash) {
             return self.bucket.take(tat, now);
         }
@@ -89,7 +97,12 @@ impl Allowances {
     pub fn len(&self) -> usize {
         self.shards
             .iter()
-            .map(|shard| shard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len())
+            .map(|shard| {
+                shard
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .len()
+            })
             .sum()
     }
 
@@ -117,7 +130,13 @@ mod tests {
 
     #[test]
     fn each_key_has_its_own_and_a_flood_of_keys_is_bounded() {
-        let bucket = Bucket::new(Rate { count: 1, per: Duration::from_secs(1) }, 1);
+        let bucket = Bucket::new(
+            Rate {
+                count: 1,
+                per: Duration::from_secs(1),
+            },
+            1,
+        );
         let allowances = Allowances::new(bucket, LimitKey::ClientIp);
         let conforms = |hash| matches!(allowances.take_hash(hash, 1), Verdict::Conforms { .. });
         assert!(conforms(1) && !conforms(1) && conforms(2));

@@ -1,6 +1,5 @@
 //! The layer that refuses who asks too often.
 
-use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
@@ -9,6 +8,7 @@ use tower::Service;
 
 use super::{Allowances, Verdict};
 use crate::exchange::{Fault, LimitNote, Outcome, Request, Response, Serve};
+use crate::proxy::refused::OrRefused;
 use crate::telemetry::Counter;
 
 /// Refuses with 429 who asks too often. What the limit says is noted on the exchange; `Respond` tells it to the client
@@ -34,7 +34,7 @@ impl<S> RateLimit<S> {
 impl<S: Serve> Service<Request> for RateLimit<S> {
     type Response = Response;
     type Error = Fault;
-    type Future = Refusable<S::Future>;
+    type Future = OrRefused<S::Future>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         Poll::Ready(Ok(()))
@@ -43,50 +43,32 @@ impl<S: Serve> Service<Request> for RateLimit<S> {
     fn call(&mut self, request: Request) -> Self::Future {
         if let Some((allowances, refused)) = &self.limit {
             // One more than zero: zero is a fresh allowance's memory.
-            let now = u64::try_from(EPOCH.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_add(1);
+            let now = u64::try_from(EPOCH.elapsed().as_nanos())
+                .unwrap_or(u64::MAX)
+                .saturating_add(1);
             let limit = allowances.burst();
             match allowances.take(&request, now) {
                 Verdict::Conforms { remaining, reset } => {
-                    request.exchange.note_limit(LimitNote { limit, remaining, reset });
+                    request.exchange.note_limit(LimitNote {
+                        limit,
+                        remaining,
+                        reset,
+                    });
                 }
                 Verdict::Exceeds { retry_after } => {
                     refused.count();
-                    request.exchange.note_limit(LimitNote { limit, remaining: 0, reset: retry_after });
-                    return Refusable::Refused {
-                        fault: Fault::new(Outcome::RateLimited, "the route's rate limit is exceeded"),
-                    };
+                    request.exchange.note_limit(LimitNote {
+                        limit,
+                        remaining: 0,
+                        reset: retry_after,
+                    });
+                    return OrRefused::refused(Fault::new(
+                        Outcome::RateLimited,
+                        "the route's rate limit is exceeded",
+                    ));
                 }
             }
         }
-        Refusable::Passed { inner: self.inner.call(request) }
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// What a layer that refuses in `call` returns.
-    #[project = RefusableProjection]
-    pub enum Refusable<F> {
-        /// It let the request through.
-        Passed {
-            /// The future of the layer below.
-            #[pin]
-            inner: F,
-        },
-        /// It did not.
-        Refused {
-            /// Why.
-            fault: Fault,
-        },
-    }
-}
-
-impl<F: Future<Output = Result<Response, Fault>>> Future for Refusable<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.project() {
-            RefusableProjection::Passed { inner } => inner.poll(cx),
-            RefusableProjection::Refused { fault } => Poll::Ready(Err(*fault)),
-        }
+        OrRefused::passed(self.inner.call(request))
     }
 }

@@ -45,7 +45,9 @@ impl RetryBudget {
     }
 
     fn second(&self) -> u32 {
-        let seconds = clock::coarse().saturating_duration_since(self.epoch).as_secs();
+        let seconds = clock::coarse()
+            .saturating_duration_since(self.epoch)
+            .as_secs();
         u32::try_from(seconds).unwrap_or(u32::MAX)
     }
 
@@ -113,7 +115,10 @@ mod tests {
     use crate::config::Share;
 
     fn budget(ratio: f64, min_per_second: u32) -> RetryBudget {
-        RetryBudget::new(config::RetryBudget { ratio: Share(ratio), min_per_second })
+        RetryBudget::new(config::RetryBudget {
+            ratio: Share(ratio),
+            min_per_second,
+        })
     }
 
     #[test]

@@ -40,7 +40,10 @@ impl<S> Retry<S> {
     /// Tries again by this policy; `None` never.
     #[must_use]
     pub fn new(inner: Resend<Balance<S>>, policy: Option<(RetryPolicy, RouteMeters)>) -> Self {
-        Self { inner, policy: policy.map(Rc::new) }
+        Self {
+            inner,
+            policy: policy.map(Rc::new),
+        }
     }
 }
 
@@ -61,7 +64,9 @@ where
             Some(policy) if policy.0.covers(&request.head.method) => RetryFuture::Many {
                 inner: Box::pin(attempts(self.inner.clone(), Rc::clone(policy), request)),
             },
-            _ => RetryFuture::One { inner: self.inner.call(request) },
+            _ => RetryFuture::One {
+                inner: self.inner.call(request),
+            },
         }
     }
 }
@@ -92,7 +97,9 @@ where
         if is_last {
             return result;
         }
-        let Some(again) = original.again() else { return result };
+        let Some(again) = original.again() else {
+            return result;
+        };
         if !policy.budget.withdraw() {
             meters.retry_budget_exhausted(&reason.label()).count();
             return result;
@@ -103,7 +110,12 @@ where
         drop(result);
         exchange.enter(Phase::Backoff);
         exchange.clear_attempt_timeout();
-        tokio::time::sleep(pause(policy.plan.backoff_base, policy.plan.backoff_max, number)).await;
+        tokio::time::sleep(pause(
+            policy.plan.backoff_base,
+            policy.plan.backoff_max,
+            number,
+        ))
+        .await;
         next = again;
         number += 1;
     }
@@ -133,18 +145,40 @@ impl Reason {
 impl Original {
     /// Keeps what a second attempt needs; the answer's second part is the first attempt's request.
     fn keep(request: Request, max_replay: u64) -> (Self, Request) {
-        let Request { head, body, exchange } = request;
+        let Request {
+            head,
+            body,
+            exchange,
+        } = request;
         let announced = http_body::Body::size_hint(&body).lower();
         let (kept, first) = if body.is_empty() {
             (None, RequestBody::Empty)
         } else {
             // A body that says it will not fit is not kept at all: its cap is zero.
-            let replay = Replay::new(body, if announced > max_replay { 0 } else { max_replay });
+            let replay = Replay::new(
+                body,
+                if announced > max_replay {
+                    0
+                } else {
+                    max_replay
+                },
+            );
             let first = replay.body().unwrap_or(RequestBody::Empty);
             (Some(replay), first)
         };
-        let original = Self { head: head.clone(), body: kept, exchange: exchange.clone() };
-        (original, Request { head, body: first, exchange })
+        let original = Self {
+            head: head.clone(),
+            body: kept,
+            exchange: exchange.clone(),
+        };
+        (
+            original,
+            Request {
+                head,
+                body: first,
+                exchange,
+            },
+        )
     }
 
     /// The request for the next attempt; `None` where its body has outgrown what is kept.
@@ -156,25 +190,25 @@ impl Original {
             None => RequestBody::Empty,
             Some(replay) => replay.body()?,
         };
-        Some(Request { head: self.head.clone(), body, exchange: self.exchange.clone() })
+        Some(Request {
+            head: self.head.clone(),
+            body,
+            exchange: self.exchange.clone(),
+        })
     }
 }
 
 // === impl RetryFuture ===
 
 pin_project_lite::pin_project! {
-    /// The attempt, or the attempts.
+    /// The attempt; or the attempts, boxed, since they hold a copy of the request.
     #[project = RetryProjection]
     pub enum RetryFuture<F> {
-        /// There will be only one.
         One {
-            /// The attempt.
             #[pin]
             inner: F,
         },
-        /// There may be more; boxed, since it holds a copy of the request.
         Many {
-            /// The attempts.
             inner: Pin<Box<dyn Future<Output = Result<Response, Fault>>>>,
         },
     }
@@ -190,4 +224,3 @@ impl<F: Future<Output = Result<Response, Fault>>> Future for RetryFuture<F> {
         }
     }
 }
-

@@ -59,7 +59,12 @@ impl Replay {
         kept.reader += 1;
         let reader = kept.reader;
         drop(kept);
-        let body = AttemptBody { replay: self.clone(), reader, next: 0, gave_trailers: false };
+        let body = AttemptBody {
+            replay: self.clone(),
+            reader,
+            next: 0,
+            gave_trailers: false,
+        };
         Some(RequestBody::Kept(Box::pin(body)))
     }
 }
@@ -96,7 +101,9 @@ impl Body for AttemptBody {
         };
         let frame = frame?;
         if let Some(data) = frame.data_ref() {
-            kept.room = kept.room.and_then(|room| room.checked_sub(data.remaining() as u64));
+            kept.room = kept
+                .room
+                .and_then(|room| room.checked_sub(data.remaining() as u64));
             if kept.room.is_some() {
                 kept.chunks.push(data.clone());
                 this.next += 1;
@@ -124,7 +131,12 @@ impl Body for AttemptBody {
 
     fn size_hint(&self) -> SizeHint {
         let kept = self.replay.0.borrow();
-        let left: u64 = kept.chunks.iter().skip(self.next).map(|chunk| chunk.len() as u64).sum();
+        let left: u64 = kept
+            .chunks
+            .iter()
+            .skip(self.next)
+            .map(|chunk| chunk.len() as u64)
+            .sum();
         let rest = kept.source.size_hint();
         let mut hint = SizeHint::new();
         if let Some(upper) = rest.upper() {

@@ -40,7 +40,10 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        ResendFuture { attempt: self.inner.call(request), again: Some(self.inner.clone()) }
+        ResendFuture {
+            attempt: self.inner.call(request),
+            again: Some(self.inner.clone()),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::exchange::{Fault, Gauge, Outcome, Request, Response, Serve};
 pub mod matcher;
 pub mod table;
 
-pub use table::{RouteIndex, RouteTable};
+pub use table::RouteTable;
 
 /// Picks the route and hands the request to its stack.
 ///

@@ -35,6 +35,8 @@ use crate::exchange::{
     Exchange, Fault, KnownMethod, Outcome, Request, Response, Serve, Text, TracePlace, Words,
 };
 
+use crate::telemetry::trace::Traces;
+
 mod fields;
 pub mod host;
 mod judge;
@@ -46,6 +48,14 @@ use judge::{Counts, Seen, Verdict, judge};
 pub trait PlaceTrace {
     /// Takes the trace context out of the fields. It is the parent where it is followed, else a link.
     fn place(&self, headers: &mut HeaderMap, follow: bool) -> TracePlace;
+}
+
+impl PlaceTrace for Traces {
+    fn place(&self, headers: &mut HeaderMap, follow: bool) -> TracePlace {
+        let place = Traces::place(self, headers, follow);
+        self.limit_baggage(headers, follow);
+        place
+    }
 }
 
 /// Makes requests unambiguous, or refuses them.
