@@ -339,7 +339,7 @@ mod tests {
         };
         assert_eq!(sum(&checkout["requests"]), 100);
         assert_eq!(sum(&checkout["errors"]), 10);
-        let later = figures.json(ended + Duration::from_secs(301));
+        let later = figures.json(ended + Duration::from_secs(303));
         let later: serde_json::Value = serde_json::from_slice(&later).expect("JSON");
         assert_eq!(sum(&later["routes"][1]["requests"]), 0);
         assert_eq!(later["routes"][1]["p99_ms"], serde_json::Value::Null);

@@ -8,7 +8,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -43,7 +42,9 @@ pub enum Letter {
 pub struct Reader {
     outlet: SyncSender<Letter>,
     is_ending: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    /// Says by its end that the thread is done.
+    done: Receiver<()>,
+    deadline: Duration,
 }
 
 /// The readers, on the thread.
@@ -64,6 +65,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long it waits when nothing comes.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How long readers may take for what they do at the end, all together.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 // === impl Reader ===
 
@@ -89,13 +93,18 @@ impl Reader {
             is_ending: Arc::clone(&is_ending),
             deadline,
         };
-        let thread = std::thread::Builder::new()
+        let (end, done) = sync_channel::<()>(1);
+        std::thread::Builder::new()
             .name("telemetry".to_owned())
-            .spawn(move || state.run())?;
+            .spawn(move || {
+                state.run();
+                drop(end);
+            })?;
         Ok(Self {
             outlet,
             is_ending,
-            thread: Some(thread),
+            done,
+            deadline,
         })
     }
 
@@ -105,14 +114,13 @@ impl Reader {
         self.outlet.clone()
     }
 
-    /// Lets the thread read what has been sent, and joins it. Blocks for as long as that takes, at most about the
-    /// deadline. Desks must have been flushed.
-    pub fn end(mut self) {
+    /// Lets the thread read what has been sent and waits until it has. Blocks for as long as that takes, at most some
+    /// seconds more than the deadline: a reader that never returns must not hold up the exit. Desks must have been
+    /// flushed.
+    pub fn end(self) {
         self.is_ending.store(true, Ordering::Release);
         let _ = self.outlet.try_send(Letter::Nudge); // a full queue wakes it as well
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // a panic there has said so itself
-        }
+        let _ = self.done.recv_timeout(self.deadline + LAST_WORDS);
     }
 }
 
@@ -187,7 +195,7 @@ mod tests {
 
     /// Counts what it reads, and can be made to take its time.
     struct Counting {
-        seen: mpsc::Sender<usize>,
+        seen: SyncSender<usize>,
         takes: Duration,
     }
 
@@ -218,7 +226,7 @@ mod tests {
     fn every_record_reaches_every_reader_and_the_recorder() {
         let ledger = Arc::new(Ledger::default());
         let recorder = Recorder::new(1_000);
-        let (seen, told) = mpsc::channel();
+        let (seen, told) = mpsc::sync_channel(1_000);
         let counting = Counting {
             seen,
             takes: Duration::ZERO,
@@ -271,10 +279,37 @@ mod tests {
     }
 
     #[test]
+    fn a_record_goes_with_the_plan_that_names_its_places() {
+        let ledger = Arc::new(Ledger::default());
+        let (outlet, inlet) = mpsc::sync_channel(8);
+        let desk = Desk::new(0, &Catalogue::new(), &ledger, outlet);
+        for (generation, names) in [(1, ["old"]), (2, ["new"])] {
+            let plan = Arc::new(plan(&names));
+            desk.set_plan(&plan, generation, Box::new(|_| None));
+        }
+        for generation in [1, 2, 2, 1] {
+            let mut record = record(Some(0));
+            record.generation = generation;
+            desk.take(record);
+        }
+        desk.flush();
+        let batches = inlet.try_iter().map(|letter| {
+            let Letter::Batch(batch) = letter else {
+                panic!("batches alone")
+            };
+            let name = batch.plan.routes[0].name.to_string();
+            (batch.generation, name, batch.records.len())
+        });
+        let wanted = [(1, "old", 1), (2, "new", 2), (1, "old", 1)];
+        let wanted = wanted.map(|(generation, name, count)| (generation, name.to_owned(), count));
+        assert_eq!(batches.collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
     fn the_end_keeps_its_deadline_and_says_what_was_lost() {
         let ledger = Arc::new(Ledger::default());
         let recorder = Recorder::new(1_000);
-        let (seen, told) = mpsc::channel();
+        let (seen, told) = mpsc::sync_channel(1_000);
         let slow = Counting {
             seen,
             takes: Duration::from_millis(20),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::escape;
 use super::time::Clock;
 use crate::config::{Address, Plan};
-use crate::exchange::{Attempt, KnownMethod, Protocol, Record};
+use crate::exchange::{Attempt, KnownMethod, Protocol, Record, Words};
 use crate::telemetry::mask;
 use crate::telemetry::wall::Wall;
 
@@ -124,17 +124,7 @@ impl JsonWriter {
         } else {
             "http"
         };
-        text(out, ",\"method\":\"", method(record));
-        word(out, ",\"scheme\":\"", scheme);
-        for (name, value) in [(",\"host\":\"", words.host), (",\"path\":\"", words.path)] {
-            if !value.is_empty() {
-                text(out, name, value);
-            }
-        }
-        if !words.query.is_empty() {
-            text(out, ",\"query\":\"", &mask::masked(words.query));
-        }
-        word(out, ",\"protocol\":\"", protocol(record.protocol));
+        request(out, record, &words, scheme);
         key(out, ",\"status\":");
         integer(out, u64::from(record.status));
         if let Some(status) = record.grpc_status {
@@ -175,6 +165,21 @@ impl JsonWriter {
         key(out, ",\"config_generation\":");
         integer(out, u64::from(record.generation));
     }
+}
+
+/// What was asked for.
+fn request(out: &mut Vec<u8>, record: &Record, words: &Words<'_>, scheme: &str) {
+    text(out, ",\"method\":\"", method(record));
+    word(out, ",\"scheme\":\"", scheme);
+    for (name, value) in [(",\"host\":\"", words.host), (",\"path\":\"", words.path)] {
+        if !value.is_empty() {
+            text(out, name, value);
+        }
+    }
+    if !words.query.is_empty() {
+        text(out, ",\"query\":\"", &mask::masked(words.query));
+    }
+    word(out, ",\"protocol\":\"", protocol(record.protocol));
 }
 
 fn attempts(out: &mut Vec<u8>, plan: &Plan, record: &Record) {

@@ -1,4 +1,4 @@
-//! The access log: one line an exchange, made from its record on the telemetry thread.
+//! The access log: one line an exchange, made from its record on the telemetry thread and written on one of its own.
 //!
 //! [`AccessLog`] is a reader. It follows the configuration: the first batch of a newer generation with another
 //! `access_log` makes it close what it has and open what it should. Which exchanges get a line is decided by the trace
@@ -6,6 +6,7 @@
 
 mod escape;
 mod json;
+mod scribe;
 mod text;
 mod time;
 mod writer;
@@ -13,19 +14,21 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::config::{AccessLog as Config, LogFormat, LogOutput, Share};
 use crate::exchange::{Record, TraceId};
 use crate::telemetry::desk::Batch;
-use crate::telemetry::ledger::{DropReason, Ledger, Signal};
+use crate::telemetry::ledger::Ledger;
 use crate::telemetry::reader::ReadRecords;
 
 pub(in crate::telemetry) use escape::json as json_text;
 pub(in crate::telemetry) use json::JsonWriter;
+use scribe::Scribe;
 use text::TextWriter;
 use writer::Destination;
 
@@ -34,11 +37,14 @@ use writer::Destination;
 pub struct AccessLog {
     config: Config,
     generation: u32,
-    destination: Destination,
     format: Format,
-    buffer: Vec<u8>,
+    /// Lines that are not yet with the scribe, and how many.
+    lines: Vec<u8>,
+    count: u64,
+    scribe: Scribe,
+    /// Where the scribe is still to be sent.
+    moving: Option<LogOutput>,
     reopen: Reopen,
-    ledger: Arc<Ledger>,
 }
 
 /// Makes the access log open its file anew; for SIGHUP, after the file was moved away.
@@ -57,6 +63,9 @@ pub enum LogError {
     /// It could not be opened a moment ago.
     #[error("the access log is closed")]
     Closed,
+    /// There is no thread to write it.
+    #[error("cannot start a thread for the access log: {0}")]
+    Thread(io::Error),
 }
 
 #[derive(Debug)]
@@ -65,23 +74,30 @@ enum Format {
     Text(TextWriter),
 }
 
+/// Lines are handed over when there are so many bytes of them, and when a drain is done.
+const BLOCK: usize = 256 << 10;
+
+/// How long the end waits for the last lines to be written.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 // === impl AccessLog ===
 
 impl AccessLog {
     /// Opens it as the configuration says.
     ///
     /// # Errors
-    /// Where its file cannot be opened for appending.
+    /// Where its file cannot be opened for appending, or its thread not be started.
     pub fn open(config: &Config, ledger: &Arc<Ledger>) -> Result<Self, LogError> {
         let destination = Destination::open(&config.output)?;
         Ok(Self {
             config: config.clone(),
             generation: 0,
-            format: Format::of(config, &destination),
-            destination,
-            buffer: Vec::new(),
+            format: Format::of(config),
+            lines: Vec::new(),
+            count: 0,
+            scribe: Scribe::start(destination, ledger).map_err(LogError::Thread)?,
+            moving: None,
             reopen: Reopen::default(),
-            ledger: Arc::clone(ledger),
         })
     }
 
@@ -101,43 +117,59 @@ impl AccessLog {
         if config == &self.config {
             return;
         }
-        if config.output != *self.destination.output() {
-            self.destination = Destination::closed(&config.output);
+        self.hand_over(); // in the old form, to the old place
+        if config.output != self.config.output {
+            self.moving = Some(config.output.clone());
         }
-        self.format = Format::of(config, &self.destination);
+        self.format = Format::of(config);
         self.config = config.clone();
+    }
+
+    /// Gives the lines to the scribe.
+    fn hand_over(&mut self) {
+        if self
+            .moving
+            .as_ref()
+            .is_some_and(|to| self.scribe.write_to(to))
+        {
+            self.moving = None;
+        }
+        if self.reopen.0.swap(false, Ordering::Relaxed) && !self.scribe.reopen() {
+            self.reopen.reopen();
+        }
+        if self.count > 0 {
+            self.scribe.write(&mut self.lines, self.count);
+            self.lines.clear();
+            self.count = 0;
+        }
     }
 }
 
 impl ReadRecords for AccessLog {
     fn read(&mut self, batch: &Batch) {
         self.follow(batch);
-        if self.reopen.0.swap(false, Ordering::Relaxed) {
-            self.destination.reopen();
-        }
         // Whether there is a line is the record's own configuration's to say, as it was when it was counted as created.
         let config = &batch.plan.telemetry.access_log;
-        let mut lines = 0;
-        self.buffer.clear();
         for record in batch.records.iter().filter(|record| wants(config, record)) {
-            lines += 1;
-            let (out, plan) = (&mut self.buffer, &batch.plan);
+            self.count += 1;
+            let (out, plan) = (&mut self.lines, &batch.plan);
             match &mut self.format {
                 Format::Json(writer) => writer.line(out, plan, batch.wall, record),
                 Format::Text(writer) => writer.line(out, plan, batch.wall, record),
             }
         }
-        if lines == 0 {
-            return;
+        if self.lines.len() >= BLOCK {
+            self.hand_over();
         }
-        let account = self.ledger.account(Signal::Logs);
-        match self.destination.write(&self.buffer) {
-            Ok(()) => account.export(lines),
-            Err(error) => {
-                account.drop(lines, DropReason::WriteFailed);
-                account.fail(&error.to_string());
-            }
-        }
+    }
+
+    fn tick(&mut self) {
+        self.hand_over();
+    }
+
+    fn end(&mut self) {
+        self.hand_over();
+        self.scribe.settle(LAST_WORDS);
     }
 }
 
@@ -153,8 +185,12 @@ impl Reopen {
 // === impl Format ===
 
 impl Format {
-    fn of(config: &Config, destination: &Destination) -> Self {
-        let is_terminal = destination.is_terminal();
+    fn of(config: &Config) -> Self {
+        let is_terminal = match config.output {
+            LogOutput::Stdout => io::stdout().is_terminal(),
+            LogOutput::Stderr => io::stderr().is_terminal(),
+            LogOutput::Off | LogOutput::File(_) => false,
+        };
         match config.format {
             Some(LogFormat::Json) => Self::Json(JsonWriter::default()),
             None if !is_terminal => Self::Json(JsonWriter::default()),

@@ -11,6 +11,7 @@ use super::*;
 use crate::config::{Plan, Share};
 use crate::exchange::{KeepReason, KnownMethod, Outcome, Words};
 use crate::telemetry::fixture::{batch, plan, record, record_of, retried};
+use crate::telemetry::ledger::DropReason;
 use crate::telemetry::wall::Wall;
 
 /// A file of its own for each test, removed at its end.
@@ -48,6 +49,12 @@ fn opened(plan: &Plan) -> (AccessLog, Arc<Ledger>) {
     let ledger = Arc::new(Ledger::default());
     let log = AccessLog::open(&plan.telemetry.access_log, &ledger).expect("it can be opened");
     (log, ledger)
+}
+
+/// Reads a batch and waits until its lines are written.
+fn read(log: &mut AccessLog, batch: &Batch) {
+    log.read(batch);
+    log.end();
 }
 
 fn line(record: &Record) -> Value {
@@ -251,7 +258,7 @@ fn samples_the_served_by_trace_and_keeps_every_failure() {
     let batch = batch(&plan, served);
     let wanted = lines(&batch);
     assert!((850..1150).contains(&wanted), "{wanted} of 4000");
-    log.read(&batch);
+    read(&mut log, &batch);
     assert_eq!(place.lines().len() as u64, wanted);
     let [_, balance, _] = ledger.snapshot();
     assert_eq!(balance.exported, wanted);
@@ -263,16 +270,16 @@ fn a_file_that_was_moved_away_is_opened_anew() {
     let plan = plan_to(&place.0, Share::ALL);
     let (mut log, _) = opened(&plan);
     let one = || batch(&plan, vec![record(Some(0))]);
-    log.read(&one());
+    read(&mut log, &one());
     std::fs::rename(&place.0, &moved.0).expect("renamed");
-    log.read(&one());
+    read(&mut log, &one());
     assert_eq!((place.lines().len(), moved.lines().len()), (0, 2));
     log.reopen().reopen();
-    log.read(&one());
+    read(&mut log, &one());
     assert_eq!((place.lines().len(), moved.lines().len()), (1, 2));
     drop(log);
     let (mut log, _) = opened(&plan);
-    log.read(&one());
+    read(&mut log, &one());
     assert_eq!(place.lines().len(), 2, "it is appended to");
 }
 
@@ -286,9 +293,9 @@ fn a_reload_moves_the_log() {
         batch.generation = generation;
         batch
     };
-    log.read(&one(&before, 1));
-    log.read(&one(&after, 2));
-    log.read(&one(&before, 1)); // from a worker that was slower: it goes to the new file
+    read(&mut log, &one(&before, 1));
+    read(&mut log, &one(&after, 2));
+    read(&mut log, &one(&before, 1)); // from a worker that was slower: it goes to the new file
     assert_eq!((place.lines().len(), next.lines().len()), (1, 2));
 }
 
@@ -313,16 +320,61 @@ fn a_full_disk_costs_counted_lines_until_there_is_room_again() {
     }
     let plan = plan_to(&full, Share::ALL);
     let (mut log, ledger) = opened(&plan);
-    log.read(&batch(&plan, vec![record(Some(0)), record(None)]));
+    read(&mut log, &batch(&plan, vec![record(Some(0)), record(None)]));
     let [_, balance, _] = ledger.snapshot();
     assert_eq!(balance.lost(DropReason::WriteFailed), 2);
     let why = balance.last_error.expect("it is said").what;
     assert!(why.contains("cannot write the access log"), "{why}");
-    let place = Place::new("room");
-    std::fs::write(&place.0, "").expect("written");
-    log.destination = Destination::closed(&LogOutput::File(place.0.clone()));
-    log.read(&batch(&plan, vec![record(Some(0))]));
-    assert_eq!(place.lines().len(), 1);
+}
+
+#[test]
+fn a_folder_that_comes_back_gets_the_lines_again() {
+    let folder = Place::new("folder");
+    std::fs::create_dir(&folder.0).expect("created");
+    let path = folder.0.join("access.log");
+    let plan = plan_to(&path, Share::ALL);
+    let (mut log, ledger) = opened(&plan);
+    std::fs::remove_dir_all(&folder.0).expect("removed");
+    log.reopen().reopen();
+    read(&mut log, &batch(&plan, vec![record(Some(0))]));
+    let lost = |ledger: &Ledger| ledger.snapshot()[1].lost(DropReason::WriteFailed);
+    assert_eq!(lost(&ledger), 1);
+    std::fs::create_dir(&folder.0).expect("created");
+    log.reopen().reopen();
+    read(&mut log, &batch(&plan, vec![record(Some(0))]));
+    assert_eq!(lost(&ledger), 1);
+    let written = std::fs::read_to_string(&path).expect("there");
+    assert_eq!(written.lines().count(), 1);
+    std::fs::remove_dir_all(&folder.0).expect("removed");
+}
+
+#[test]
+fn a_reader_that_has_stopped_costs_lines_and_holds_nobody_up() {
+    // A named pipe with a reader that reads nothing.
+    let pipe = Place::new("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe.0).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return; // no such thing here
+    }
+    let both = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&pipe.0);
+    let plan = plan_to(&pipe.0, Share::ALL);
+    let (mut log, ledger) = opened(&plan);
+    let many = batch(&plan, (0..1_000).map(|_| record(Some(0))).collect());
+    let started = Instant::now();
+    for _ in 0..20 {
+        log.read(&many);
+    }
+    log.end();
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(ledger.snapshot()[1].lost(DropReason::QueueFull) > 0);
+    drop(both);
 }
 
 #[test]

@@ -1,10 +1,7 @@
-//! Where lines go. On the telemetry thread alone, so that a slow disk holds up lines and never a request.
-//!
-//! Lines of a batch are written at once. What cannot be written is dropped and counted, and a file is opened anew before
-//! the next batch: a full disk or a vanished folder costs lines until it is put right.
+//! Where lines go: standard output, standard error or a file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +16,8 @@ pub(super) struct Destination {
     output: LogOutput,
     file: Option<File>,
     failed: Option<Instant>,
+    /// Whether the last line that was begun has no end.
+    is_torn: bool,
 }
 
 /// How long a file that could not be opened is left alone.
@@ -37,6 +36,7 @@ impl Destination {
             output: output.clone(),
             file,
             failed: None,
+            is_torn: false,
         })
     }
 
@@ -46,59 +46,78 @@ impl Destination {
             output: output.clone(),
             file: None,
             failed: None,
+            is_torn: false,
         }
     }
 
-    pub(super) fn output(&self) -> &LogOutput {
-        &self.output
-    }
-
-    /// Whether a person is looking.
-    pub(super) fn is_terminal(&self) -> bool {
-        match self.output {
-            LogOutput::Stdout => io::stdout().is_terminal(),
-            LogOutput::Stderr => io::stderr().is_terminal(),
-            LogOutput::Off | LogOutput::File(_) => false,
-        }
-    }
-
-    /// Lets go of the file: the next line goes to whatever then has its name.
-    pub(super) fn reopen(&mut self) {
+    /// Lets go of the file and opens whatever then has its name.
+    pub(super) fn reopen(&mut self) -> Result<(), LogError> {
         self.file = None;
         self.failed = None;
+        match self.output.clone() {
+            LogOutput::File(path) => {
+                self.file = Some(self.file(&path)?);
+                Ok(())
+            }
+            LogOutput::Stdout | LogOutput::Stderr | LogOutput::Off => Ok(()),
+        }
     }
 
-    /// Writes lines. Not all of them may be there after an error.
-    pub(super) fn write(&mut self, lines: &[u8]) -> Result<(), LogError> {
-        let result = match &self.output {
-            LogOutput::Off => return Ok(()),
-            LogOutput::Stdout => {
-                let mut out = io::stdout().lock();
-                out.write_all(lines).and_then(|()| out.flush())
-            }
-            LogOutput::Stderr => io::stderr().lock().write_all(lines),
+    /// Writes lines. After an error those that are whole are there; how many is told.
+    pub(super) fn write(&mut self, lines: &[u8]) -> Result<(), (u64, LogError)> {
+        match self.output.clone() {
+            LogOutput::Off => Ok(()),
+            LogOutput::Stdout => self.write_to(&mut io::stdout().lock(), lines),
+            LogOutput::Stderr => self.write_to(&mut io::stderr().lock(), lines),
             LogOutput::File(path) => {
-                let path = path.clone();
-                self.file(&path)?.write_all(lines)
+                let mut file = self.file(&path).map_err(|error| (0, error))?;
+                let result = self.write_to(&mut file, lines);
+                if result.is_ok() {
+                    self.file = Some(file);
+                }
+                result
             }
-        };
-        result.map_err(|error| {
-            self.file = None;
+        }
+    }
+
+    fn write_to(&mut self, out: &mut impl Write, lines: &[u8]) -> Result<(), (u64, LogError)> {
+        let mut rest = lines;
+        let mut result = Ok(());
+        if self.is_torn {
+            result = out.write_all(b"\n");
+        }
+        while result.is_ok() && !rest.is_empty() {
+            match out.write(rest) {
+                Ok(0) => result = Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.is_torn = rest[count - 1] != b'\n';
+                    rest = &rest[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => result = Err(error),
+            }
+        }
+        result.and_then(|()| out.flush()).map_err(|error| {
             self.failed = Some(Instant::now());
-            LogError::Write(error)
+            let written = &lines[..lines.len() - rest.len()];
+            let whole = written.iter().filter(|byte| **byte == b'\n').count();
+            let whole = u64::try_from(whole).unwrap_or(u64::MAX);
+            (whole, LogError::Write(error))
         })
     }
 
-    fn file(&mut self, path: &Path) -> Result<&mut File, LogError> {
-        if self.file.is_none() {
-            if self.failed.is_some_and(|failed| failed.elapsed() < RETRY) {
-                return Err(LogError::Closed);
-            }
-            self.failed = Some(Instant::now());
-            self.file = Some(append(path)?);
-            self.failed = None;
+    /// Takes the file, opened if need be.
+    fn file(&mut self, path: &Path) -> Result<File, LogError> {
+        if let Some(file) = self.file.take() {
+            return Ok(file);
         }
-        self.file.as_mut().ok_or(LogError::Closed)
+        if self.failed.is_some_and(|failed| failed.elapsed() < RETRY) {
+            return Err(LogError::Closed);
+        }
+        self.failed = Some(Instant::now());
+        let file = append(path)?;
+        self.failed = None;
+        Ok(file)
     }
 }
 

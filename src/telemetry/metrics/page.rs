@@ -43,6 +43,27 @@ struct Section {
     chunks: Vec<String>,
 }
 
+// === impl Section ===
+
+impl Section {
+    /// Brings the chunks into the order of their labels. Of two with the same labels the later one stays: while
+    /// exchanges of an older graph are still there, both graphs draw their endpoints.
+    fn sort(&mut self) {
+        fn labels(chunk: &str) -> &str {
+            let line = chunk.lines().next().unwrap_or_default();
+            line.rsplit_once(' ').map_or(line, |(labels, _)| labels)
+        }
+        self.chunks.sort_by(|one, two| labels(one).cmp(labels(two)));
+        self.chunks.dedup_by(|later, earlier| {
+            let is_same = labels(later) == labels(earlier);
+            if is_same {
+                std::mem::swap(later, earlier);
+            }
+            is_same
+        });
+    }
+}
+
 // === impl Format ===
 
 impl Format {
@@ -188,7 +209,7 @@ impl Page {
             .sum();
         let mut out = String::with_capacity(length + 64 * 1024);
         for (name, mut section) in self.sections {
-            section.chunks.sort_unstable();
+            section.sort();
             self.format.head(&mut out, &name, &section);
             out.push_str(&section.body);
             section.chunks.iter().for_each(|chunk| out.push_str(chunk));

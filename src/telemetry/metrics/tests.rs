@@ -166,6 +166,24 @@ fn gives_openmetrics_to_whoever_names_it() {
     }
 }
 
+#[test]
+fn of_two_graphs_that_draw_the_same_endpoint_the_newer_is_believed() {
+    struct Health(f64);
+    impl Draw for Health {
+        fn draw(&self, page: &mut Page) {
+            page.sample(&family::ENDPOINT_HEALTHY, &["web", "127.0.0.1:1"], self.0);
+        }
+    }
+    let catalogue = Catalogue::new();
+    let graphs: [Arc<dyn Draw>; 2] = [Arc::new(Health(1.0)), Arc::new(Health(0.0))];
+    for graph in &graphs {
+        catalogue.draw_with(Arc::downgrade(graph));
+    }
+    let text = page(&catalogue, Format::Text);
+    let line = "sightglass_endpoint_healthy{upstream=\"web\",endpoint=\"127.0.0.1:1\"}";
+    assert!(has(&text, &format!("{line} 0")) && !has(&text, &format!("{line} 1")));
+}
+
 /// Everything at once: the facade's half, names that want escaping, each kind of handle, somebody who draws.
 fn whole(accept: &str) -> String {
     struct Health;
