@@ -114,12 +114,17 @@ impl Reader {
         self.outlet.clone()
     }
 
+    /// Has the thread look up soon: something besides records wants it, such as a log that is to be opened anew.
+    pub fn nudge(&self) {
+        let _ = self.outlet.try_send(Letter::Nudge); // a full queue wakes it as well
+    }
+
     /// Lets the thread read what has been sent and waits until it has. Blocks for as long as that takes, at most some
     /// seconds more than the deadline: a reader that never returns must not hold up the exit. Desks must have been
     /// flushed.
     pub fn end(self) {
         self.is_ending.store(true, Ordering::Release);
-        let _ = self.outlet.try_send(Letter::Nudge); // a full queue wakes it as well
+        self.nudge();
         let _ = self.done.recv_timeout(self.deadline + LAST_WORDS);
     }
 }

@@ -128,3 +128,40 @@ fn append(path: &Path) -> Result<File, LogError> {
         .open(path)
         .map_err(|error| LogError::Open(path.to_owned(), error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with so much room.
+    struct Disk(Vec<u8>, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = (self.1 - self.0.len()).min(bytes.len());
+            if room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.0.extend_from_slice(&bytes[..room]);
+            Ok(room)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_cut_is_ended_before_the_next() {
+        let mut destination = Destination::closed(&LogOutput::Stdout);
+        let mut disk = Disk(Vec::new(), 8);
+        let lost = destination.write_to(&mut disk, b"one\ntwo\nthree\n");
+        assert_eq!(lost.map_err(|(whole, _)| whole), Err(2));
+        let mut disk = Disk(Vec::new(), 3);
+        let lost = destination.write_to(&mut disk, b"four\n");
+        assert_eq!(lost.map_err(|(whole, _)| whole), Err(0));
+        disk.1 = 100;
+        assert!(destination.write_to(&mut disk, b"five\n").is_ok());
+        assert_eq!(disk.0, b"fou\nfive\n");
+    }
+}

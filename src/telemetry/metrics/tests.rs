@@ -90,6 +90,44 @@ fn a_stream_is_measured_to_its_head_and_as_a_whole() {
 }
 
 #[test]
+fn a_retry_is_counted_by_what_was_wrong_before_it() {
+    let catalogue = Catalogue::new();
+    let plan = Arc::new(plan(&["web"]));
+    let mut tally = Tally::new(&catalogue, &plan, 1, 0);
+    for (outcome, status) in [
+        (Outcome::ConnectionRefused, None),
+        (Outcome::ConnectionTimeout, None),
+        (Outcome::ConnectionTerminated, None),
+        (Outcome::HttpResponseTimeout, None),
+        (Outcome::Served, Some(503)),
+        (Outcome::Served, Some(599)),
+    ] {
+        let mut record = retried(record(Some(0)));
+        let first = record.first.as_mut().expect("an attempt");
+        (first.outcome, first.status) = (outcome, status);
+        tally.count(&record, 0);
+    }
+    let mut unsent = retried(record(Some(0)));
+    unsent.more[0].is_resend = true;
+    tally.count(&unsent, 0);
+    let text = page(&catalogue, Format::Text);
+    let found = text
+        .lines()
+        .filter(|line| line.starts_with("sightglass_retries_total"));
+    let wanted = [
+        ("503", 1),
+        ("_OTHER", 1),
+        ("connect_failure", 2),
+        ("reset", 1),
+        ("timeout", 1),
+    ];
+    let line = |(reason, count)| {
+        format!("sightglass_retries_total{{route=\"web\",reason=\"{reason}\"}} {count}")
+    };
+    assert_eq!(found.collect::<Vec<_>>(), wanted.map(line));
+}
+
+#[test]
 fn a_reload_carries_names_over_and_drops_the_others() {
     let (catalogue, _) = counted(1, 1);
     let listener = catalogue.listener(&Name::new("public"));
@@ -322,6 +360,10 @@ fn pages_are_in_order_and_say_each_family_once() {
     assert!(one.ends_with("# EOF\n"));
     assert!(one.contains("# TYPE process_cpu_seconds counter\n"));
     assert!(!one.contains("_created"));
+    let bounds = one.match_indices(",le=\"").map(|(at, _)| &one[at + 5..]);
+    for bound in bounds.filter_map(|rest| rest.split('"').next()) {
+        assert!(bound == "+Inf" || bound.contains('.'), "{bound}");
+    }
 }
 
 #[test]
