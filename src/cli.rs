@@ -63,10 +63,20 @@ struct Run {
     #[arg(long, value_name = "ADDRESS", num_args = 1..)]
     to: Vec<String>,
     /// Where clients come in
-    #[arg(long, value_name = "ADDRESS", requires = "to", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        requires = "to",
+        default_value = "127.0.0.1:8080"
+    )]
     listen: String,
     /// The side port: metrics, health, dashboard
-    #[arg(long, value_name = "ADDRESS", requires = "to", default_value = "127.0.0.1:9901")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        requires = "to",
+        default_value = "127.0.0.1:9901"
+    )]
     admin: String,
     /// The OpenTelemetry collector that gets a trace of every request, such as Jaeger: http://127.0.0.1:4317
     #[arg(long, value_name = "URL", requires = "to")]
@@ -135,7 +145,10 @@ impl Run {
                 for warning in &loaded.warnings {
                     let _ = writeln!(io::stderr(), "{warning}");
                 }
-                App { plan: loaded.plan, file: Some(file) }
+                App {
+                    plan: loaded.plan,
+                    file: Some(file),
+                }
             }
             None => {
                 let (plan, text) = config::from_arguments(
@@ -186,7 +199,10 @@ fn check(file: &std::path::Path) -> u8 {
         Err(LoadError::Problems(problems)) => {
             let errors = problems.errors();
             let plural = if errors == 1 { "" } else { "s" };
-            (format!("{problems}\n{}: {errors} error{plural}\n", file.display()), 1)
+            (
+                format!("{problems}\n{}: {errors} error{plural}\n", file.display()),
+                1,
+            )
         }
         Err(error) => {
             say(&error);

@@ -26,7 +26,11 @@
 //! [`exchange::Record`] what is left of it, and `telemetry` its readers. `app` wires it all together.
 //! `docs/architecture.md` says why it is built so.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod config;
+pub mod demo;
 
 pub mod exchange;
 pub mod graph;

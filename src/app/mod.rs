@@ -72,8 +72,11 @@ pub enum StartError {
 pub fn run(app: App) -> Result<(), StartError> {
     let plan = Arc::new(app.plan);
     let bound = bind_listeners(&plan)?;
-    let admin_socket = server::bind(plan.admin.address, 1)
-        .map_err(|source| StartError::Bind { what: "admin".to_owned(), source })?;
+    let mut admin_bound =
+        server::bind(plan.admin.address, 1).map_err(|source| StartError::Bind {
+            what: "admin".to_owned(),
+            source,
+        })?;
 
     // Admin, export, discovery and signals: off the workers, so that a scrape is never somebody's tail latency.
     let control = tokio::runtime::Builder::new_multi_thread()
@@ -81,19 +84,23 @@ pub fn run(app: App) -> Result<(), StartError> {
         .thread_name("control")
         .enable_all()
         .build()?;
-    let signals = control.block_on(Signals::listen())?;
-    let telemetry = Telemetry::start(SetUp { plan: &plan, control: control.handle() })?;
+    let mut signals = control.block_on(Signals::listen())?;
+    let telemetry = Arc::new(Telemetry::start(SetUp {
+        plan: &plan,
+        control: control.handle(),
+    })?);
     let starting = own_span(OwnWork::Start);
 
     let (graph, threads, admin) = starting.in_scope(|| -> Result<_, StartError> {
-        let front = FrontParts { pseudonym: pseudonym(), traces: telemetry.traces() };
+        let front = FrontParts {
+            pseudonym: pseudonym(),
+            traces: telemetry.traces(),
+        };
         let graph = Graph::build(Arc::clone(&plan), None, front, telemetry.catalogue());
         let graph = Arc::new(ArcSwap::from_pointee(graph));
         telemetry.adopt(&plan, 1);
-        let draw = crate::graph::draw(&graph);
-        telemetry.catalogue().draw_with(&draw);
         let threads = Threads::start(&plan, &bound, &graph, &telemetry)?;
-        let admin = admin::serve(control.handle(), admin_socket, admin_sources(&telemetry, &graph, draw))?;
+        let admin = admin::serve(control.handle(), admin_bound.sockets.swap_remove(0))?;
         Ok((graph, threads, admin))
     })?;
     drop(starting);
@@ -101,7 +108,11 @@ pub fn run(app: App) -> Result<(), StartError> {
     let ready = ready_line(&addresses(&plan, &bound), admin.address());
     writeln!(io::stderr(), "{ready}")?;
 
-    let reload = Reload { file: app.file, graph, telemetry: telemetry.clone() };
+    let reload = Reload {
+        file: app.file,
+        graph,
+        telemetry: Arc::clone(&telemetry),
+    };
     let by = control.block_on(signals.until_stop(|signal| {
         if signal == Signal::Reload {
             reload.run();
@@ -109,7 +120,10 @@ pub fn run(app: App) -> Result<(), StartError> {
     }));
 
     let drain = plan.runtime.drain;
-    emit(Event::Stopping { by, deadline: drain.deadline });
+    emit(Event::Stopping {
+        by,
+        deadline: drain.deadline,
+    });
     admin.readiness().drain();
     let cut = control.block_on(signals.unless_stopped_again(async {
         tokio::time::sleep(drain.delay).await;
@@ -127,7 +141,10 @@ fn bind_listeners(plan: &Plan) -> Result<Vec<Bound>, StartError> {
         .iter()
         .map(|listener| {
             server::bind(listener.address, plan.runtime.workers).map_err(|source| {
-                StartError::Bind { what: format!("listener {}", listener.name), source }
+                StartError::Bind {
+                    what: format!("listener {}", listener.name),
+                    source,
+                }
             })
         })
         .collect()

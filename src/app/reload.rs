@@ -38,12 +38,12 @@ impl Reload {
         let Some(file) = &self.file else { return };
         own_span(OwnWork::Reload).in_scope(|| match self.take_up(file) {
             Ok((generation, hash)) => {
-                self.telemetry.catalogue().note_reload(true);
                 emit(Event::Reloaded { generation, hash });
             }
             Err(error) => {
-                self.telemetry.catalogue().note_reload(false);
-                emit(Event::ReloadFailed { why: error.to_string() });
+                emit(Event::ReloadFailed {
+                    why: error.to_string(),
+                });
             }
         });
     }
@@ -70,7 +70,10 @@ fn what_is_fixed(before: &Plan, after: &Plan) -> Vec<&'static str> {
         ("listeners", before.listeners != after.listeners),
         ("telemetry", before.telemetry != after.telemetry),
         ("admin", before.admin != after.admin),
-        ("runtime.workers", before.runtime.workers != after.runtime.workers),
+        (
+            "runtime.workers",
+            before.runtime.workers != after.runtime.workers,
+        ),
     ]
     .into_iter()
     .filter_map(|(name, is_changed)| is_changed.then_some(name))

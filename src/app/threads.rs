@@ -75,7 +75,11 @@ impl Threads {
         while !is_over() && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let left = self.threads.iter().filter(|thread| !thread.is_finished()).count();
+        let left = self
+            .threads
+            .iter()
+            .filter(|thread| !thread.is_finished())
+            .count();
         let _ = self.stage.send(Stage::Cutting);
         for thread in self.threads {
             let _ = thread.join(); // a panic there has said so itself
@@ -100,16 +104,26 @@ struct Work {
 impl Work {
     fn run(self) {
         let _watch = Watch(self.index);
-        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        let runtime = match Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+        {
             Ok(runtime) => runtime,
             Err(error) => {
-                emit(Event::WorkerFailed { worker: self.index, why: error.to_string() });
+                emit(Event::WorkerFailed {
+                    worker: self.index,
+                    why: error.to_string(),
+                });
                 return;
             }
         };
-        self.telemetry.runtimes().register(&format!("worker-{}", self.index), runtime.handle());
+        self.telemetry
+            .runtimes()
+            .register(&format!("worker-{}", self.index), runtime.handle());
         runtime.block_on(async {
-            let desk = self.telemetry.desk(u16::try_from(self.index).unwrap_or(u16::MAX));
+            let desk = self
+                .telemetry
+                .desk(u16::try_from(self.index).unwrap_or(u16::MAX));
             let worker = Worker::new(self.index, self.team, self.graph, desk);
             let until = |stage: Stage| {
                 let mut seen = self.stage.clone();
@@ -118,7 +132,14 @@ impl Work {
                     let _ = seen.wait_for(|now| *now >= stage).await;
                 }
             };
-            worker.run(self.sockets, self.inbox, until(Stage::Draining), until(Stage::Cutting)).await;
+            worker
+                .run(
+                    self.sockets,
+                    self.inbox,
+                    until(Stage::Draining),
+                    until(Stage::Cutting),
+                )
+                .await;
         });
     }
 }

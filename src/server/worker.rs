@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::Service;
 
-use super::accept::{accept, prepare};
+use super::accept::accept;
 use super::connection::serve;
 use super::sweep::{Connections, Patience};
 use crate::config;
@@ -42,18 +42,12 @@ struct Member {
 #[derive(Debug)]
 pub struct Inbox(mpsc::Receiver<Placed>);
 
-/// A connection that was just accepted.
-#[derive(Debug)]
-pub(super) struct Fresh {
-    pub(super) stream: std::net::TcpStream,
-    pub(super) peer: SocketAddr,
-    pub(super) listener: u16,
-}
-
-/// A connection that has a worker and is counted there.
+/// A connection that was accepted for another worker, and is counted there.
 #[derive(Debug)]
 struct Placed {
-    fresh: Fresh,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    listener: u16,
     counted: (exchange::Entered, exchange::Entered),
 }
 
@@ -197,30 +191,37 @@ impl Worker {
     }
 
     /// Gives a fresh connection to the worker with the fewest.
-    pub(super) fn place(self: &Rc<Self>, fresh: Fresh) {
-        let Some(listener) = self.listeners.get(usize::from(fresh.listener)) else {
+    pub(super) fn place(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, listener: u16) {
+        let Some(parts) = self.listeners.get(usize::from(listener)) else {
             return;
         };
-        let meters = &listener.meters;
+        let meters = &parts.meters;
         meters.accepted.count();
-        let limit = i64::try_from(listener.plan.limits.connections).unwrap_or(i64::MAX);
+        let limit = i64::try_from(parts.plan.limits.connections).unwrap_or(i64::MAX);
         let Some(active) = meters.active.enter_below(limit) else {
             meters.error("limit").count();
             return;
         };
         let best = self.team.least_loaded(self.index);
         let member = &self.team.members[best];
-        let placed = Placed {
-            fresh,
-            counted: (active, member.connections.enter()),
-        };
+        let counted = (active, member.connections.enter());
         if best == self.index {
-            self.take_in(placed);
-        } else if let Err(
-            mpsc::error::TrySendError::Full(placed) | mpsc::error::TrySendError::Closed(placed),
-        ) = member.inbox.try_send(placed)
-        {
-            self.take_in(placed);
+            return self.take_in(stream, peer, listener, counted);
+        }
+        // A plain socket can change threads: this worker's poller forgets it.
+        let Ok(stream) = stream.into_std() else {
+            meters.error("io").count();
+            return;
+        };
+        let placed = Placed {
+            stream,
+            peer,
+            listener,
+            counted,
+        };
+        match member.inbox.try_send(placed) {
+            Ok(()) => {}
+            Err(TrySendError::Full(placed) | TrySendError::Closed(placed)) => self.unpack(placed),
         }
     }
 
@@ -237,26 +238,36 @@ impl Worker {
 
     async fn receive(self: Rc<Self>, mut inbox: Inbox) {
         while let Some(placed) = inbox.0.recv().await {
-            self.take_in(placed);
+            self.unpack(placed);
         }
     }
 
-    fn take_in(self: &Rc<Self>, placed: Placed) {
-        let Some(parts) = self
-            .listeners
-            .get(usize::from(placed.fresh.listener))
-            .cloned()
-        else {
-            return;
-        };
-        let Fresh {
+    fn unpack(self: &Rc<Self>, placed: Placed) {
+        let Placed {
             stream,
             peer,
             listener,
-        } = placed.fresh;
-        let counted = placed.counted;
-        let prepared = prepare(&stream).and_then(|local| Ok((local, TcpStream::from_std(stream)?)));
-        let Ok((local, stream)) = prepared else {
+            counted,
+        } = placed;
+        match TcpStream::from_std(stream) {
+            Ok(stream) => self.take_in(stream, peer, listener, counted),
+            Err(error) => self.note_accept_failed(listener, &error),
+        }
+    }
+
+    fn take_in(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        listener: u16,
+        counted: (exchange::Entered, exchange::Entered),
+    ) {
+        let Some(parts) = self.listeners.get(usize::from(listener)).cloned() else {
+            return;
+        };
+        // Answers must not wait for acknowledgements of earlier ones.
+        let _ = stream.set_nodelay(true);
+        let Ok(local) = stream.local_addr() else {
             parts.meters.error("io").count();
             return;
         };

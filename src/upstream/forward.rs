@@ -333,7 +333,10 @@ fn from_upstream(
         )
         .into());
     }
-    Ok(response.map(|body| ResponseBody::from_upstream(body, lease)))
+    let mut response = response.map(|body| ResponseBody::from_upstream(body, lease));
+    // The upstream's version is its own affair: the client is answered in the version that it speaks.
+    *response.version_mut() = Version::HTTP_11;
+    Ok(response)
 }
 
 fn give_back(
