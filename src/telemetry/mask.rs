@@ -81,9 +81,15 @@ fn is_secret(parameter: &str) -> bool {
 
 /// Whether a name, percent-decoded and in lower case, is `secret`.
 fn is_same(name: &str, secret: &str) -> bool {
-    decoded(name.as_bytes())
-        .map(|byte| byte.to_ascii_lowercase())
-        .eq(secret.bytes())
+    if name.len() == secret.len() {
+        return name.eq_ignore_ascii_case(secret);
+    }
+    // Only an encoded name is longer than what it stands for.
+    name.len() > secret.len()
+        && name.contains('%')
+        && decoded(name.as_bytes())
+            .map(|byte| byte.to_ascii_lowercase())
+            .eq(secret.bytes())
 }
 
 #[cfg(test)]

@@ -20,11 +20,12 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::anchor::Anchor;
 use super::environment::{Collector, Environment};
 use super::http_client::Client;
 use super::queue::{Item, Sink, as_count};
 use super::rejected::{Rejected, watched};
-use super::span::{Anchor, SpanMaker};
+use super::span::SpanMaker;
 use crate::config::OtlpProtocol;
 use crate::telemetry::event::{Event, emit};
 use crate::telemetry::ledger::DropReason;

@@ -9,6 +9,7 @@
 //! [`Traces`] is what one plan says about them: pure data, made anew for each plan and shared by workers. The [`Sink`]
 //! and the [`Exporter`](export::Exporter) live as long as the process.
 
+mod anchor;
 pub mod environment;
 pub mod export;
 #[cfg(test)]
@@ -24,12 +25,13 @@ mod words;
 
 use http::HeaderMap;
 
+pub use anchor::Anchor;
 pub use environment::Environment;
 pub use queue::Sink;
 pub(super) use rejected::{OTLP_TARGET, RejectedLayer};
 pub use sampling::{HeadShare, KeepRules};
+pub use span::SpanMaker;
 pub(super) use span::scope;
-pub use span::{Anchor, SpanMaker};
 
 use crate::config::{self, Propagation};
 use crate::exchange::{KeepReason, Record, SpanId, TracePlace};

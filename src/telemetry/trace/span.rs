@@ -19,8 +19,8 @@ use opentelemetry::trace::{Event, Link, SpanContext, SpanKind, Status, TraceFlag
 use opentelemetry::{InstrumentationScope, KeyValue, StringValue, trace};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use opentelemetry_semantic_conventions::attribute as semconv;
-use tokio::time::Instant;
 
+use super::anchor::Anchor;
 use super::names::Names;
 use super::{Environment, words};
 use crate::config::Plan;
@@ -37,41 +37,14 @@ pub struct SpanMaker {
     scope: InstrumentationScope,
     /// Addresses as text.
     addresses: HashMap<IpAddr, Arc<str>, RandomState>,
+    /// The masked query of the record in hand, which several spans show.
+    query: String,
     /// Where text is put together before it is shared.
     scratch: String,
 }
 
-/// One moment on both clocks: a record has the monotonic one, a span the calendar's.
-#[derive(Clone, Copy, Debug)]
-pub struct Anchor {
-    instant: Instant,
-    time: SystemTime,
-}
-
 /// How many addresses are kept as text before they are forgotten.
 const MAX_ADDRESSES: usize = 4096;
-
-// === impl Anchor ===
-
-impl Anchor {
-    /// This moment. Taken anew for each batch, so that spans follow a calendar clock that is set right.
-    #[must_use]
-    pub fn now() -> Self {
-        Self {
-            instant: Instant::now(),
-            time: SystemTime::now(),
-        }
-    }
-
-    /// The calendar's time of an instant.
-    #[must_use]
-    pub fn time(&self, at: Instant) -> SystemTime {
-        match self.instant.checked_duration_since(at) {
-            Some(ago) => self.time.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH),
-            None => self.time + at.duration_since(self.instant),
-        }
-    }
-}
 
 // === impl SpanMaker ===
 
@@ -84,6 +57,7 @@ impl SpanMaker {
             names: None,
             scope: scope(),
             addresses: HashMap::default(),
+            query: String::new(),
             scratch: String::new(),
         }
     }
@@ -104,6 +78,8 @@ impl SpanMaker {
         };
         let started = anchor.time(record.started);
         let state = trace_state(&record.trace);
+        self.query.clear();
+        self.query.push_str(&masked(record.text.words().query));
         spans.push(self.server(record, &names, started, &state));
         for (index, attempt) in record.attempts().enumerate() {
             let order = u32::try_from(index).unwrap_or(u32::MAX);
@@ -188,8 +164,8 @@ impl SpanMaker {
         let scheme = if record.is_tls { "https" } else { "http" };
         all.push(KeyValue::new(semconv::URL_SCHEME, scheme));
         all.push(KeyValue::new(semconv::URL_PATH, copied(text.path)));
-        if !text.query.is_empty() {
-            all.push(KeyValue::new(semconv::URL_QUERY, query(text.query)));
+        if !self.query.is_empty() {
+            all.push(KeyValue::new(semconv::URL_QUERY, copied(&self.query)));
         }
         let (host, port) = match host_and_port(text.host, record.is_tls) {
             Some((host, port)) => (copied(host), port),
@@ -295,9 +271,9 @@ impl SpanMaker {
         self.scratch.push_str("http://");
         self.scratch.push_str(authority);
         names.push_upstream_path(record.route, text.path, &mut self.scratch);
-        if !text.query.is_empty() {
+        if !self.query.is_empty() {
             self.scratch.push('?');
-            self.scratch.push_str(&masked(text.query));
+            self.scratch.push_str(&self.query);
         }
         copied(&self.scratch)
     }
@@ -331,13 +307,6 @@ fn shared(text: &Arc<str>) -> StringValue {
 /// Text in its own memory; counted, since exporters clone spans for each try.
 fn copied(text: &str) -> StringValue {
     Arc::<str>::from(text).into()
-}
-
-fn query(text: &str) -> StringValue {
-    match masked(text) {
-        Cow::Borrowed(text) => copied(text),
-        Cow::Owned(text) => text.into(),
-    }
 }
 
 fn span_id(id: SpanId) -> trace::SpanId {

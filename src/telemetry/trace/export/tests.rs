@@ -281,3 +281,50 @@ async fn a_collector_that_is_no_url_is_refused_at_the_start() {
     );
     assert!(spawned.is_err());
 }
+
+/// Not a test but a measurement: `cargo test --release --lib -- --ignored --nocapture cost_of`.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_an_exported_exchange() {
+    let on_thread = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
+        nanos.unwrap_or(0_u64)
+    };
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().expect("a runtime")
+    };
+    for protocol in BOTH {
+        let (told, hear) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name("fake".to_owned());
+        let running = thread.spawn(move || {
+            runtime().block_on(async {
+                let fake = Fake::start(protocol, Mood::Well).await;
+                told.send(fake).expect("heard");
+                std::future::pending::<()>().await;
+            });
+        });
+        running.expect("a thread");
+        let fake = hear.recv().expect("told");
+        runtime().block_on(async {
+            let batch = Batch {
+                delay: Duration::from_millis(1),
+                ..Batch::default()
+            };
+            let rig = Rig::start(&fake.collector(LONG), batch);
+            let record = served(200);
+            let (began, rounds) = (on_thread(), 100_000);
+            for round in 0..rounds {
+                rig.sink.take(&record, &rig.plan);
+                if round % 256 == 0 {
+                    rig.until(|spans| spans.queued < 4096).await;
+                }
+            }
+            let spans = rig.until(|spans| spans.queued == 0).await;
+            assert_eq!(spans.exported, 2 * rounds);
+            let each = (on_thread() - began) / rounds;
+            eprintln!("{protocol:?}: {each} ns an exchange of two spans");
+        });
+    }
+}

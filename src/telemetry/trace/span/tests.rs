@@ -296,15 +296,6 @@ fn reads_the_host_that_was_asked_for() {
     }
 }
 
-#[test]
-fn an_anchor_looks_both_ways() {
-    let anchor = Anchor::now();
-    let second = Duration::from_secs(1);
-    assert_eq!(anchor.time(anchor.instant), anchor.time);
-    assert_eq!(anchor.time(anchor.instant + second), anchor.time + second);
-    assert_eq!(anchor.time(anchor.instant - second), anchor.time - second);
-}
-
 /// Not a test but a measurement: `cargo test --release -- --ignored --nocapture cost_of`.
 #[test]
 #[ignore = "a measurement"]
