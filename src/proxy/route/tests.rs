@@ -291,8 +291,12 @@ fn the_layer_hands_the_request_to_the_routes_own_stack() {
     assert_eq!(gauges[0].get(), 0);
 
     // The host in any case, with a port and the dot of the root.
-    now(layer.clone().call(ask("/x", "Shop.TEST.:8080"))).expect("served");
+    let second = ask("/x", "Shop.TEST.:8080");
+    let exchange = second.exchange.clone();
+    now(layer.clone().call(second)).expect("served");
     assert!(ends[1].got.take().is_some());
+    let record = exchange.finish(Outcome::Served, Outcome::Served);
+    assert_eq!(record.and_then(|record| record.route), Some(1));
 
     let fault = now(layer.call(ask("/x", "other"))).err().expect("no route");
     assert_eq!(

@@ -75,6 +75,7 @@ fn the_body_has_one_framing() {
             &["transfer-encoding: chunked", "transfer-encoding: chunked"],
             400,
         ),
+        (&["transfer-encoding: chunked", "transfer-encoding: "], 400),
         (&["transfer-encoding: chunked, chunked"], 400),
         (&["transfer-encoding: "], 400),
         (&["transfer-encoding: x"], 501),
