@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{Exchange, Outcome, Phase, Timeout};
+use super::{Exchange, Outcome, Phase, Timeout, trailers};
 
 /// A body that could not be carried on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -164,7 +164,10 @@ impl Body for ClientBody {
                 self.exchange.upload(Phase::Wait);
                 None
             }
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    trailers::clean(trailers);
+                }
                 let size = frame.data_ref().map_or(0, |data| data.remaining() as u64);
                 self.exchange.count_in(size);
                 if let Some(left) = self.left {
@@ -262,7 +265,12 @@ impl Body for ResponseBody {
                 _ => Poll::Ready(None),
             },
             Self::Upstream(body) => {
-                let frame = ready!(Pin::new(&mut body.inner).poll_frame(cx));
+                let mut frame = ready!(Pin::new(&mut body.inner).poll_frame(cx));
+                if let Some(Ok(frame)) = &mut frame
+                    && let Some(trailers) = frame.trailers_mut()
+                {
+                    trailers::clean(trailers);
+                }
                 let is_over = match &frame {
                     None => true,
                     Some(Ok(_)) => body.inner.is_end_stream(),

@@ -20,6 +20,7 @@ mod record;
 mod serve;
 mod state;
 mod trace;
+mod trailers;
 
 pub use attempt::Attempt;
 pub use body::{BodyError, Lease, RequestBody, ResponseBody};
