@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use http::header::{FORWARDED, VIA};
+use http::header::{Entry, FORWARDED, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tower::Service;
 
@@ -80,21 +80,28 @@ impl Shared {
         let gives_id = self.gives_id.get(usize::from(connection.listener));
         headers.reserve(6);
         let mut buffer = BytesMut::with_capacity(256);
+        let mut address = AddressText::default();
+        address.write(peer);
+        let address = address.text();
 
         append(headers, &X_FORWARDED_FOR, &mut buffer, |buffer| {
-            let _ = write!(buffer, "{peer}");
+            buffer.extend_from_slice(address);
         });
         headers
             .entry(&X_FORWARDED_PROTO)
             .or_insert(HeaderValue::from_static(proto));
         exchange.with_text(|text| {
             let host = text.words().host;
-            if !host.is_empty() && !headers.contains_key(&X_FORWARDED_HOST) {
+            if !host.is_empty()
+                && let Entry::Vacant(place) = headers.entry(&X_FORWARDED_HOST)
+            {
                 buffer.extend_from_slice(host.as_bytes());
-                insert(headers, &X_FORWARDED_HOST, &mut buffer);
+                if let Some(value) = cut(&mut buffer) {
+                    place.insert(value);
+                }
             }
             append(headers, &FORWARDED, &mut buffer, |buffer| {
-                write_forwarded(buffer, peer, host, proto);
+                write_forwarded(buffer, peer, address, host, proto);
             });
         });
         let via = match exchange.protocol() {
@@ -103,9 +110,13 @@ impl Shared {
             Protocol::Http2 => &self.via[2],
         };
         headers.append(VIA, via.clone());
-        if gives_id == Some(&true) && !headers.contains_key(&X_REQUEST_ID) {
+        if gives_id == Some(&true)
+            && let Entry::Vacant(place) = headers.entry(&X_REQUEST_ID)
+        {
             exchange.with_trace(|trace| buffer.extend_from_slice(&trace.trace_id.hex()));
-            insert(headers, &X_REQUEST_ID, &mut buffer);
+            if let Some(value) = cut(&mut buffer) {
+                place.insert(value);
+            }
         }
     }
 }
@@ -117,33 +128,102 @@ fn append(
     buffer: &mut BytesMut,
     element: impl FnOnce(&mut BytesMut),
 ) {
-    for line in headers.get_all(name) {
-        buffer.extend_from_slice(line.as_bytes());
-        buffer.extend_from_slice(b", ");
+    match headers.entry(name) {
+        Entry::Vacant(place) => {
+            element(buffer);
+            if let Some(value) = cut(buffer) {
+                place.insert(value);
+            }
+        }
+        Entry::Occupied(mut place) => {
+            for line in place.iter() {
+                buffer.extend_from_slice(line.as_bytes());
+                buffer.extend_from_slice(b", ");
+            }
+            element(buffer);
+            if let Some(value) = cut(buffer) {
+                place.insert(value);
+            }
+        }
     }
-    element(buffer);
-    insert(headers, name, buffer);
 }
 
-/// Makes a field of what has been written.
-fn insert(headers: &mut HeaderMap, name: &HeaderName, buffer: &mut BytesMut) {
-    if let Ok(value) = HeaderValue::from_maybe_shared(buffer.split().freeze()) {
-        headers.insert(name, value);
+/// What has been written, as a value of its own.
+fn cut(buffer: &mut BytesMut) -> Option<HeaderValue> {
+    HeaderValue::from_maybe_shared(buffer.split().freeze()).ok()
+}
+
+/// The text of an address, written once and used twice.
+struct AddressText {
+    bytes: [u8; 48],
+    length: usize,
+}
+
+impl Default for AddressText {
+    fn default() -> Self {
+        Self {
+            bytes: [0; 48],
+            length: 0,
+        }
+    }
+}
+
+impl AddressText {
+    fn write(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => {
+                let mut digits = itoa::Buffer::new();
+                for (place, octet) in v4.octets().into_iter().enumerate() {
+                    if place > 0 {
+                        self.push(b".");
+                    }
+                    self.push(digits.format(octet).as_bytes());
+                }
+            }
+            IpAddr::V6(v6) => {
+                let _ = write!(self, "{v6}");
+            }
+        }
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        let end = self.length + text.len();
+        if let Some(place) = self.bytes.get_mut(self.length..end) {
+            place.copy_from_slice(text);
+            self.length = end;
+        }
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl std::fmt::Write for AddressText {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
     }
 }
 
 /// `for=192.0.2.1;host=a.test;proto=http`; what is no token stands in quotes (RFC 7239 §4 and §6).
-fn write_forwarded(buffer: &mut BytesMut, peer: IpAddr, host: &str, proto: &str) {
-    let _ = match peer {
-        IpAddr::V4(v4) => write!(buffer, "for={v4}"),
-        IpAddr::V6(v6) => write!(buffer, "for=\"[{v6}]\""),
+fn write_forwarded(buffer: &mut BytesMut, peer: IpAddr, address: &[u8], host: &str, proto: &str) {
+    let (before, after): (&[u8], &[u8]) = match peer {
+        IpAddr::V4(_) => (b"for=", b""),
+        IpAddr::V6(_) => (b"for=\"[", b"]\""),
     };
+    for part in [before, address, after] {
+        buffer.extend_from_slice(part);
+    }
     if !host.is_empty() {
         // A valid host has nothing that would need an escape within quotes.
         let quote = if host.contains([':', '[']) { "\"" } else { "" };
-        let _ = write!(buffer, ";host={quote}{host}{quote}");
+        for part in [";host=", quote, host, quote] {
+            buffer.extend_from_slice(part.as_bytes());
+        }
     }
-    let _ = write!(buffer, ";proto={proto}");
+    buffer.extend_from_slice(b";proto=");
+    buffer.extend_from_slice(proto.as_bytes());
 }
 
 impl<S: Serve> Service<Request> for Forwarded<S> {
