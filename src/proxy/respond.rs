@@ -25,6 +25,9 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
+/// What is carried: a 405 must say it (RFC 9110 §15.5.6). Other methods pass as well; these are the known ones.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// Turns faults and panics into responses.
 #[derive(Clone, Debug)]
 pub struct Respond<S> {
@@ -219,6 +222,9 @@ fn answer(fault: &Fault, exchange: &Exchange, language: Language) -> Response {
     };
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(PROXY_STATUS, value);
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
     }
     if outcome == Outcome::RateLimited
         && let Some(limit) = exchange.limit()

@@ -29,7 +29,7 @@ use crate::upstream::{Balance, Forward, Pools, Upstream};
 /// Around one attempt.
 pub type AttemptStack = ObserveAttempt<AttemptTimeout<Forward>>;
 /// Around the attempts of one route.
-pub type RouteStack = RateLimit<Concurrency<Deadline<Rewrite<Forwarded<Retry<AttemptStack>>>>>>;
+pub type RouteStack = RateLimit<Concurrency<Deadline<Forwarded<Rewrite<Retry<AttemptStack>>>>>>;
 /// Around everything.
 pub type Front = ObserveExchange<Respond<Sanitize<Route<RouteStack>, Traces>>>;
 /// What a request's way through the whole stack is.
@@ -143,12 +143,13 @@ fn route_stack(
         }))
         // Above Retry: over all attempts, the pauses between them and both bodies.
         .layer(layer_fn(|inner| Deadline::new(inner, route.timeout.total)))
-        // Once an exchange: an attempt must not rewrite what the one before has rewritten.
-        .layer(layer_fn(|inner| Rewrite::new(inner, route)))
         // Only writes; what it says was read by Sanitize.
         .layer(layer_fn(|inner| {
             Forwarded::new(inner, &plan.listeners, pseudonym)
         }))
+        // Once an exchange: an attempt must not rewrite what the one before has rewritten. Below Forwarded, so that a
+        // route's edits have the last word on every field.
+        .layer(layer_fn(|inner| Rewrite::new(inner, route)))
         .layer(layer_fn(|inner| {
             // Each attempt picks anew and avoids those already tried.
             let attempts = Resend::new(Balance::new(inner, &parts.splits));

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, StatusCode, Uri, Version, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
@@ -208,6 +209,14 @@ fn to_http1(request: Request, endpoint: &Endpoint) -> http::Request<RequestBody>
         && let Ok(host) = HeaderValue::from_str(&endpoint.address.to_string())
     {
         head.headers.insert(header::HOST, host);
+    }
+    // hyper's client leaves out a GET's or HEAD's body of unknown length unless it is told that it is chunked.
+    let has_length = head.headers.contains_key(header::CONTENT_LENGTH);
+    if !body.is_empty() && !has_length && body.size_hint().exact().is_none() {
+        head.headers.insert(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
     }
     head.version = Version::HTTP_11;
     http::Request::from_parts(head, body)
