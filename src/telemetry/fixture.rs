@@ -99,9 +99,9 @@ pub(super) fn record(route: Option<u16>) -> Record {
 /// The same with these words.
 pub(super) fn record_of(route: Option<u16>, words: &Words<'_>) -> Record {
     let address = SocketAddr::from(([127, 0, 0, 1], 40000));
-    let connection = Rc::new(Connection::new(7, 0, address, address, false));
     let body = Duration::from_secs(30);
-    let exchange = Exchange::open(&connection, &http::Method::GET, Protocol::Http11, 1, body);
+    let connection = Rc::new(Connection::new(7, 0, address, address, false, body));
+    let exchange = Exchange::open(&connection, &http::Method::GET, Protocol::Http11, 1);
     exchange.note_words(Text::new(words));
     if let Some(route) = route {
         exchange.begin_attempt(route, 0, SpanId::random());
@@ -111,7 +111,7 @@ pub(super) fn record_of(route: Option<u16>, words: &Words<'_>) -> Record {
     }
     exchange.note_head(200, false);
     let mut record = exchange
-        .finish(Outcome::Served, Outcome::Served)
+        .finish(Outcome::Served)
         .expect("the first to end it");
     record.route = route;
     record.bytes_out = 100;

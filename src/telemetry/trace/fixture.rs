@@ -79,18 +79,14 @@ pub(super) fn plan() -> Plan {
     }
 }
 
+const BODY: Duration = Duration::from_secs(30);
+
 /// An exchange that has just begun.
 pub(super) fn open(method: &str) -> Exchange {
     let (peer, local) = (address("[::ffff:10.1.2.3]:4711"), address("127.0.0.1:8080"));
-    let connection = Rc::new(Connection::new(7, 0, peer, local, false));
+    let connection = Rc::new(Connection::new(7, 0, peer, local, false, BODY));
     let method = http::Method::from_bytes(method.as_bytes()).expect("a method");
-    let exchange = Exchange::open(
-        &connection,
-        &method,
-        Protocol::Http11,
-        3,
-        Duration::from_secs(30),
-    );
+    let exchange = Exchange::open(&connection, &method, Protocol::Http11, 3);
     exchange.note_trace(TracePlace::root(true));
     exchange.note_words(Text::new(&Words {
         host: "shop.test:8443",
@@ -139,7 +135,7 @@ pub(super) fn served(status: u16) -> Record {
 
 /// Its record.
 pub(super) fn end(exchange: &Exchange, outcome: Outcome) -> Record {
-    exchange.finish(outcome, outcome).expect("it ends once")
+    exchange.finish(outcome).expect("it ends once")
 }
 
 fn address(text: &str) -> SocketAddr {
