@@ -126,6 +126,32 @@ impl Catalogue {
         series.draws.push(draw);
     }
 
+    /// How many attempts at an endpoint have ended, by outcome; those outcomes that were seen.
+    #[must_use]
+    pub fn endpoint_requests(&self, upstream: &Name, endpoint: &str) -> Vec<(String, u64)> {
+        let family = &family::ENDPOINT_REQUESTS;
+        let [upstream_label, endpoint_label, outcome_label] = [0, 1, 2].map(|at| family.labels[at]);
+        let mut start = label::pairs(&[
+            (upstream_label, upstream.as_str()),
+            (endpoint_label, endpoint),
+            (outcome_label, ""),
+        ]);
+        start.pop(); // the quote after the outcome that is not there
+        let series = self.lock();
+        let from = (family.name, Arc::from(&*start));
+        series
+            .counters
+            .range(from..)
+            .map_while(|((name, labels), entry)| {
+                let outcome = labels
+                    .strip_prefix(&*start)
+                    .filter(|_| *name == family.name)?;
+                let sum = entry.cells.iter().map(|(_, cell)| cell.get()).sum();
+                Some((outcome.trim_end_matches('"').to_owned(), sum))
+            })
+            .collect()
+    }
+
     /// The histogram of a series, as its writer sees it.
     pub(in crate::telemetry) fn histogram(&self, wanted: Wanted<'_>) -> Arc<Histogram> {
         let buckets = match wanted.family.kind {

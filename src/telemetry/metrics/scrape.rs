@@ -62,6 +62,13 @@ impl Scraper {
         }
     }
 
+    /// One that nobody writes to through the facade, for tests of whoever serves the page.
+    #[cfg(test)]
+    pub(crate) fn detached(catalogue: &Arc<Catalogue>) -> Self {
+        let exporter = recorder().expect("buckets that it takes").handle();
+        Self::new(exporter, catalogue, &Arc::default())
+    }
+
     /// Says what stays as it is.
     pub(super) fn say_constants(&self) {
         self.process.describe();
