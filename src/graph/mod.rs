@@ -5,6 +5,9 @@
 //! pools. What a reload did not change is carried over: an endpoint keeps its load and latency, a limit its memory.
 
 mod build;
+mod draw;
+
+pub use draw::draw;
 
 // What a worker holds of it: the server knows these by the graph alone.
 pub use crate::proxy::stack::{Front, FrontFuture};
