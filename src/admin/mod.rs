@@ -1,22 +1,82 @@
-//! stub
+//! The side port: metrics for Prometheus, health for whoever restarts us, and what the process knows as JSON and as a
+//! page.
+//!
+//! ```text
+//! port      connections: how many, how long, how they end
+//! access    may this peer, was it this port that was meant, did a page of another origin ask
+//! page      which page a path is, and who may ask for it how
+//! metrics health exchanges upstreams routes books process dashboard      one file a page
+//! reply     what every answer carries
+//! ```
+//!
+//! It runs on the control runtime, never on a worker, and what takes longer than a few microseconds runs beside that:
+//! a scrape is nobody's tail latency. It reads what the rooms below know and changes nothing yet; whatever will change
+//! something is an event that says who asked.
+
+mod access;
+mod books;
+mod dashboard;
+mod exchanges;
+mod health;
+mod metrics;
+mod page;
+mod port;
+mod process;
+mod query;
+mod reply;
+mod routes;
+mod upstreams;
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct StartError;
-pub struct Admin(SocketAddr);
-pub struct Readiness;
-impl Readiness {
-    pub fn drain(&self) {}
+use std::sync::Arc;
+
+use crate::config::{Name, Plan};
+use crate::telemetry::Catalogue;
+use crate::telemetry::ledger::Ledger;
+use crate::telemetry::live_figures::LiveFigures;
+use crate::telemetry::metrics::Scraper;
+use crate::telemetry::recorder::Recorder;
+
+pub use access::{Access, Refusal, TokenError};
+pub use health::Readiness;
+pub use port::{Admin, StartError, serve};
+pub use upstreams::{EndpointFigures, UpstreamFigures};
+
+/// What the pages are made of.
+#[derive(Clone)]
+pub struct Sources {
+    /// What makes `/metrics`.
+    pub scraper: Arc<Scraper>,
+    /// What has counted the attempts at each endpoint.
+    pub catalogue: Arc<Catalogue>,
+    /// The last exchanges.
+    pub recorder: Arc<Recorder>,
+    /// What each route did of late.
+    pub figures: Arc<LiveFigures>,
+    /// The books of telemetry.
+    pub ledger: Arc<Ledger>,
+    /// Where clients come in: the real addresses.
+    pub listeners: Vec<(Name, SocketAddr)>,
+    /// What runs now.
+    pub running: Arc<dyn Running>,
 }
-impl Admin {
-    pub fn address(&self) -> SocketAddr {
-        self.0
-    }
-    pub fn readiness(&self) -> Readiness {
-        Readiness
-    }
-    pub fn end(self, _: &tokio::runtime::Handle) {}
+
+/// What runs now, as the graph in force tells it. Asked off the workers; may take microseconds, not more.
+pub trait Running: Send + Sync {
+    /// The configuration in force, and its number.
+    fn plan(&self) -> (Arc<Plan>, u32);
+
+    /// The upstreams, in the plan's order.
+    fn upstreams(&self) -> Vec<UpstreamFigures>;
 }
-pub fn serve(_: &tokio::runtime::Handle, s: std::net::TcpListener) -> Result<Admin, StartError> {
-    Ok(Admin(s.local_addr().map_err(|_| StartError)?))
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").finish_non_exhaustive()
+    }
 }

@@ -1,0 +1,103 @@
+//! `/api/v1/upstreams`: the upstreams and their endpoints, as the balancer sees them now.
+
+use serde_json::{Map, Value, json};
+
+use super::Sources;
+use super::reply::{self, Reply};
+use crate::config::{Address, Balance, Name, Protocol};
+use crate::telemetry::Catalogue;
+
+/// An upstream as it is now.
+#[derive(Clone, Debug)]
+pub struct UpstreamFigures {
+    /// Its name.
+    pub name: Name,
+    /// What is spoken to it.
+    pub protocol: Protocol,
+    /// How an endpoint is picked.
+    pub balance: Balance,
+    /// Its endpoints, in the plan's order.
+    pub endpoints: Vec<EndpointFigures>,
+    /// Connections that carry requests.
+    pub active_connections: i64,
+    /// Connections that wait in a pool.
+    pub idle_connections: i64,
+    /// Connections that were made.
+    pub opened_connections: u64,
+}
+
+/// An endpoint as it is now.
+#[derive(Clone, Debug)]
+pub struct EndpointFigures {
+    /// Where it is.
+    pub address: Address,
+    /// Its weight.
+    pub weight: u32,
+    /// Attempts that are at it now.
+    pub active: u32,
+    /// Its recent latency as the balancer sees it, in seconds; a failed attempt counts as a second or more.
+    pub latency_seconds: f64,
+}
+
+/// All upstreams.
+pub(super) fn page(sources: &Sources) -> Reply {
+    let upstreams = sources.running.upstreams();
+    let upstreams: Vec<Value> = upstreams
+        .iter()
+        .map(|it| upstream(it, &sources.catalogue))
+        .collect();
+    reply::value(&json!({ "upstreams": upstreams }))
+}
+
+fn upstream(upstream: &UpstreamFigures, catalogue: &Catalogue) -> Value {
+    let endpoints = upstream
+        .endpoints
+        .iter()
+        .map(|it| endpoint(&upstream.name, it, catalogue));
+    json!({
+        "upstream": upstream.name.as_str(),
+        "protocol": protocol(upstream.protocol),
+        "balance": balance(upstream.balance),
+        "connections": {
+            "active": upstream.active_connections,
+            "idle": upstream.idle_connections,
+            "opened": upstream.opened_connections,
+        },
+        "endpoints": endpoints.collect::<Vec<_>>(),
+    })
+}
+
+fn endpoint(upstream: &Name, endpoint: &EndpointFigures, catalogue: &Catalogue) -> Value {
+    let address = endpoint.address.to_string();
+    let requests: Map<String, Value> = catalogue
+        .endpoint_requests(upstream, &address)
+        .into_iter()
+        .map(|(outcome, count)| (outcome, json!(count)))
+        .collect();
+    json!({
+        "endpoint": address,
+        "weight": endpoint.weight,
+        "health": "unchecked", // nobody asks endpoints for it yet
+        "active_requests": endpoint.active,
+        "latency_ewma_seconds": endpoint.latency_seconds,
+        "requests": requests,
+    })
+}
+
+/// The word of the configuration.
+fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http1 => "http1",
+        Protocol::Http2 => "http2",
+    }
+}
+
+/// The word of the configuration.
+fn balance(balance: Balance) -> &'static str {
+    match balance {
+        Balance::PeakEwma => "peak_ewma",
+        Balance::LeastRequests => "least_requests",
+        Balance::RoundRobin => "round_robin",
+        Balance::Random => "random",
+    }
+}
