@@ -57,7 +57,7 @@ pub struct Sources {
     /// The last exchanges.
     pub recorder: Arc<Recorder>,
     /// What each route did of late.
-    pub figures: Arc<LiveFigures>,
+    pub figures: LiveFigures,
     /// The books of telemetry.
     pub ledger: Arc<Ledger>,
     /// Where clients come in: the real addresses.

@@ -61,9 +61,9 @@ impl Sample {
     pub(super) fn new() -> Self {
         let plan = Arc::new(parse(PLAN, "sample.yaml").expect("a plan").plan);
         let (catalogue, ledger) = (Catalogue::new(), Arc::new(Ledger::default()));
-        let (recorder, figures) = (Recorder::new(CAPACITY), LiveFigures::new());
+        let (recorder, figures) = (Recorder::new(CAPACITY), LiveFigures::default());
         let readers: Vec<Box<dyn crate::telemetry::reader::ReadRecords>> =
-            vec![Box::new(figures.reader())];
+            vec![Box::new(figures.clone())];
         let reader =
             Reader::start(readers, &recorder, &ledger, Duration::from_secs(1)).expect("a thread");
         let keep = |_: &Plan, record: &Record| record.is_error().then_some(KeepReason::Error);

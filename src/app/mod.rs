@@ -9,6 +9,7 @@
 
 mod reload;
 mod signals;
+mod sources;
 mod threads;
 
 use std::io::{self, Write as _};
@@ -21,9 +22,10 @@ use arc_swap::ArcSwap;
 
 use crate::admin;
 use crate::config::Plan;
-use crate::graph::Graph;
+use crate::graph::{self, Graph};
 use crate::proxy::stack::FrontParts;
 use crate::server::{self, BindError, Bound};
+use crate::telemetry::metrics::Draw;
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, SetUp, SetUpError, Telemetry, emit};
 
@@ -91,7 +93,7 @@ pub fn run(app: App) -> Result<(), StartError> {
     })?);
     let starting = own_span(OwnWork::Start);
 
-    let (graph, threads, admin) = starting.in_scope(|| -> Result<_, StartError> {
+    let (graph, threads, admin, drawn) = starting.in_scope(|| -> Result<_, StartError> {
         let front = FrontParts {
             pseudonym: pseudonym(),
             traces: telemetry.traces(),
@@ -99,9 +101,17 @@ pub fn run(app: App) -> Result<(), StartError> {
         let graph = Graph::build(Arc::clone(&plan), None, front, telemetry.catalogue());
         let graph = Arc::new(ArcSwap::from_pointee(graph));
         telemetry.adopt(&plan, 1);
+        // What is drawn at each scrape is held weakly there and kept here.
+        let drawn: Vec<Arc<dyn Draw>> =
+            vec![graph::draw(&graph), Arc::clone(telemetry.ledger()) as _];
+        drawn
+            .iter()
+            .for_each(|draw| telemetry.catalogue().draw_with(Arc::downgrade(draw)));
         let threads = Threads::start(&plan, &bound, &graph, &telemetry)?;
-        let admin = admin::serve(control.handle(), admin_bound.sockets.swap_remove(0))?;
-        Ok((graph, threads, admin))
+        let sources = sources::of(&telemetry, &graph, addresses(&plan, &bound));
+        let socket = admin_bound.sockets.swap_remove(0);
+        let admin = admin::serve(control.handle(), socket, &plan.admin, sources)?;
+        Ok((graph, threads, admin, drawn))
     })?;
     drop(starting);
     // The ready line: scripts wait for it, so it is written as it is, whatever the log level.
@@ -131,7 +141,8 @@ pub fn run(app: App) -> Result<(), StartError> {
     }));
     emit(Event::Drained { cut });
     telemetry.end(control.handle(), LAST_WORDS);
-    admin.end(control.handle());
+    control.block_on(admin.end());
+    drop(drawn);
     control.shutdown_timeout(Duration::from_millis(500));
     Ok(())
 }

@@ -55,18 +55,6 @@ const WINDOW: u64 = 10;
 // === impl LiveFigures ===
 
 impl LiveFigures {
-    /// Nothing was seen yet.
-    #[must_use]
-    pub fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
-    /// What the telemetry thread fills them with.
-    #[must_use]
-    pub fn reader(&self) -> impl ReadRecords + use<> {
-        self.clone()
-    }
-
     /// The figures of all routes as JSON, `now` after 1970:
     /// `{"now": s, "routes": [{"route", "rate", "error_rate", "p50_ms", "p99_ms", "requests": [...], "errors": [...],
     /// "p50": [...], "p99": [...]}]}`. Rates are of the last ten whole seconds, percentiles of the present and the
@@ -351,7 +339,7 @@ mod tests {
         };
         assert_eq!(sum(&checkout["requests"]), 100);
         assert_eq!(sum(&checkout["errors"]), 10);
-        let later = figures.json(ended + Duration::from_secs(301));
+        let later = figures.json(ended + Duration::from_secs(303));
         let later: serde_json::Value = serde_json::from_slice(&later).expect("JSON");
         assert_eq!(sum(&later["routes"][1]["requests"]), 0);
         assert_eq!(later["routes"][1]["p99_ms"], serde_json::Value::Null);

@@ -131,7 +131,7 @@ impl Catalogue {
     pub fn endpoint_requests(&self, upstream: &Name, endpoint: &str) -> Vec<(String, u64)> {
         let family = &family::ENDPOINT_REQUESTS;
         let [upstream_label, endpoint_label, outcome_label] = [0, 1, 2].map(|at| family.labels[at]);
-        let mut start = label::pairs(&[
+        let mut start = label::pairs([
             (upstream_label, upstream.as_str()),
             (endpoint_label, endpoint),
             (outcome_label, ""),

@@ -1,0 +1,63 @@
+//! What the side port's pages are made of: the graph in force, seen through the admin room's own door.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::admin::{EndpointFigures, Running, Sources, UpstreamFigures};
+use crate::config::{Name, Plan};
+use crate::graph::Graph;
+use crate::telemetry::Telemetry;
+
+/// Whatever graph is in force.
+struct InForce(Arc<ArcSwap<Graph>>);
+
+/// The sources of the pages.
+pub(super) fn of(
+    telemetry: &Telemetry,
+    graph: &Arc<ArcSwap<Graph>>,
+    listeners: Vec<(Name, SocketAddr)>,
+) -> Sources {
+    Sources {
+        scraper: Arc::clone(telemetry.scraper()),
+        catalogue: Arc::clone(telemetry.catalogue()),
+        recorder: Arc::clone(telemetry.recorder()),
+        figures: telemetry.figures().clone(),
+        ledger: Arc::clone(telemetry.ledger()),
+        listeners,
+        running: Arc::new(InForce(Arc::clone(graph))),
+    }
+}
+
+// === impl InForce ===
+
+impl Running for InForce {
+    fn plan(&self) -> (Arc<Plan>, u32) {
+        let graph = self.0.load();
+        (Arc::clone(&graph.plan), graph.generation)
+    }
+
+    fn upstreams(&self) -> Vec<UpstreamFigures> {
+        let graph = self.0.load();
+        let upstreams = graph.upstreams.iter().map(|upstream| UpstreamFigures {
+            name: upstream.name().clone(),
+            protocol: upstream.plan.protocol,
+            balance: upstream.plan.balance,
+            endpoints: upstream
+                .endpoints
+                .iter()
+                .map(|endpoint| EndpointFigures {
+                    address: endpoint.address.clone(),
+                    weight: endpoint.weight,
+                    active: endpoint.active(),
+                    latency_seconds: endpoint.latency(),
+                })
+                .collect(),
+            active_connections: upstream.meters.active.get(),
+            idle_connections: upstream.meters.idle.get(),
+            opened_connections: upstream.meters.opened.get(),
+        });
+        upstreams.collect()
+    }
+}
