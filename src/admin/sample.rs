@@ -66,10 +66,10 @@ impl Sample {
             vec![Box::new(figures.clone())];
         let reader =
             Reader::start(readers, &recorder, &ledger, Duration::from_secs(1)).expect("a thread");
-        let keep = |_: &Plan, record: &Record| record.is_error().then_some(KeepReason::Error);
+        let keep = |record: &Record| record.is_error().then_some(KeepReason::Error);
         catalogue.adopt(&plan, 1);
-        let desk = Desk::new(0, &catalogue, &ledger, Arc::new(keep), reader.outlet());
-        desk.set_plan(&plan, 1);
+        let desk = Desk::new(0, &catalogue, &ledger, reader.outlet());
+        desk.set_plan(&plan, 1, Box::new(keep));
         let sources = Sources {
             scraper: Arc::new(Scraper::detached(&catalogue)),
             catalogue,

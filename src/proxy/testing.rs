@@ -19,9 +19,9 @@ use crate::exchange::{
 pub(crate) fn exchange(peer: &str, protocol: Protocol) -> Exchange {
     let peer: SocketAddr = peer.parse().expect("an address with a port");
     let local = SocketAddr::from(([127, 0, 0, 1], 8080));
-    let connection = Rc::new(Connection::new(1, 0, peer, local, false));
-    let idle = std::time::Duration::from_secs(30);
-    Exchange::open(&connection, &Method::GET, protocol, 1, idle)
+    let pause = std::time::Duration::from_secs(30);
+    let connection = Rc::new(Connection::new(1, 0, peer, local, false, pause));
+    Exchange::open(&connection, &Method::GET, protocol, 1)
 }
 
 /// A request without a body. Headers are `name: value` lines; the version decides the protocol.

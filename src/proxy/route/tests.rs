@@ -286,7 +286,7 @@ fn the_layer_hands_the_request_to_the_routes_own_stack() {
     now(layer.call(first)).expect("served");
     assert!(ends[0].got.take().is_some() && ends[1].got.take().is_none());
     assert_eq!(gauges[0].get(), 1, "until the exchange ends");
-    let record = exchange.finish(Outcome::Served, Outcome::Served);
+    let record = exchange.finish(Outcome::Served);
     assert_eq!(record.and_then(|record| record.route), Some(0));
     assert_eq!(gauges[0].get(), 0);
 
@@ -295,7 +295,7 @@ fn the_layer_hands_the_request_to_the_routes_own_stack() {
     let exchange = second.exchange.clone();
     now(layer.clone().call(second)).expect("served");
     assert!(ends[1].got.take().is_some());
-    let record = exchange.finish(Outcome::Served, Outcome::Served);
+    let record = exchange.finish(Outcome::Served);
     assert_eq!(record.and_then(|record| record.route), Some(1));
 
     let fault = now(layer.call(ask("/x", "other"))).err().expect("no route");

@@ -64,7 +64,7 @@ impl Ran {
         let outcome = went.as_ref().err().map_or(Outcome::Served, |err| err.1);
         Self {
             went,
-            record: exchange.finish(outcome, outcome).expect("the first end"),
+            record: exchange.finish(outcome).expect("the first end"),
             followed: trace.0.get(),
         }
     }
