@@ -5,7 +5,7 @@
 //! port      connections: how many, how long, how they end
 //! access    may this peer, was it this port that was meant, did a page of another origin ask
 //! page      which page a path is, and who may ask for it how
-//! metrics health exchanges upstreams routes books process dashboard      one file a page
+//! scrape health exchanges upstreams routes books process dashboard      one file a page
 //! reply     what every answer carries
 //! ```
 //!
@@ -18,13 +18,14 @@ mod books;
 mod dashboard;
 mod exchanges;
 mod health;
-mod metrics;
+
 mod page;
 mod port;
 mod process;
 mod query;
 mod reply;
 mod routes;
+mod scrape;
 mod upstreams;
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::process::Since;
 use super::reply::{self, Reply};
 use super::{
-    Access, Readiness, Sources, books, dashboard, exchanges, metrics, process, routes, upstreams,
+    Access, Readiness, Sources, books, dashboard, exchanges, process, routes, scrape, upstreams,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
 
@@ -104,7 +104,7 @@ impl Pages {
             Page::Metrics => {
                 let scrapes = Arc::clone(&self.scrapes);
                 beside(scrapes, move || {
-                    metrics::page(&self.sources, &request.headers)
+                    scrape::page(&self.sources, &request.headers)
                 })
                 .await
             }

@@ -1,3 +1,5 @@
+//! Tests of `balance`.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

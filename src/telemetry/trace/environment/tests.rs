@@ -1,3 +1,5 @@
+//! Tests of `environment`.
+
 use super::*;
 use crate::config::{Otlp, Telemetry};
 

@@ -1,3 +1,5 @@
+//! Tests of `export`.
+
 use std::time::SystemTime;
 
 use tracing_subscriber::layer::SubscriberExt;

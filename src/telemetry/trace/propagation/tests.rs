@@ -1,3 +1,5 @@
+//! Tests of `propagation`.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `sampling`.
+
 use super::*;
 use crate::exchange::{Outcome, Phase, SAMPLED, SpanId};
 use crate::telemetry::trace::fixture::{attempt, end, open, route, served};

@@ -1,3 +1,5 @@
+//! Tests of `span`.
+
 use super::super::fixture::{attempt, end, open, plan, route, served};
 use super::*;
 use crate::config::Share;
