@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::on_worker::TaskCut;
 use super::phase::{PHASES, PhaseClock};
 use super::record::KnownMethod;
 use super::state::{Core, Facts, Limits, NEVER};
@@ -48,6 +49,8 @@ impl Exchange {
             }),
             expired: Cell::new(None),
             waker: RefCell::new(None),
+            task: RefCell::new(None),
+            protocol,
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
             facts: RefCell::new(Some(Facts {
@@ -56,7 +59,6 @@ impl Exchange {
                 route: None,
                 entered: None,
                 method: KnownMethod::of(method),
-                protocol,
                 status: 0,
                 ending: None,
                 detail: "",
@@ -227,9 +229,7 @@ impl Exchange {
     /// The protocol that the client spoke.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
-        self.0
-            .ask(|facts| facts.protocol)
-            .unwrap_or(Protocol::Http11)
+        self.0.protocol
     }
 
     /// What a rate limit said, where one was asked.
@@ -352,11 +352,14 @@ impl Exchange {
         }
     }
 
-    /// Says which task to wake when a time is up.
+    /// Says which task to wake when a time is up: the one that is being polled.
     pub fn woken_by(&self, waker: &Waker) {
         let mut known = self.0.waker.borrow_mut();
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *known = Some(waker.clone());
+            if self.0.protocol == Protocol::Http2 {
+                self.0.task.replace(TaskCut::of_this_task());
+            }
         }
     }
 
@@ -390,7 +393,7 @@ impl Exchange {
             listener: core.connection.listener,
             route: facts.route,
             method: facts.method,
-            protocol: facts.protocol,
+            protocol: core.protocol,
             status: if has_head {
                 facts.status
             } else {

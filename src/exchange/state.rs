@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::on_worker::TaskCut;
 use super::phase::PhaseClock;
 use super::record::KnownMethod;
 use super::{
@@ -23,6 +24,9 @@ pub(super) struct Core {
     pub(super) limits: Cell<Limits>,
     pub(super) expired: Cell<Option<Timeout>>,
     pub(super) waker: RefCell<Option<Waker>>,
+    /// The task that carries it alone: a stream of HTTP/2.
+    pub(super) task: RefCell<Option<TaskCut>>,
+    pub(super) protocol: Protocol,
     pub(super) bytes_in: Cell<u64>,
     pub(super) bytes_out: Cell<u64>,
     /// `None` once the exchange has ended.
@@ -37,7 +41,6 @@ pub(super) struct Facts {
     /// Its place among the route's active ones.
     pub(super) entered: Option<Entered>,
     pub(super) method: KnownMethod,
-    pub(super) protocol: Protocol,
     pub(super) status: u16,
     /// The fault that ends it, if one was answered.
     pub(super) ending: Option<Outcome>,
@@ -144,11 +147,14 @@ impl Core {
             return;
         };
         self.expired.set(Some(timeout));
+        if self.clock.phase() == Phase::BodyClient {
+            match self.task.borrow().as_ref() {
+                Some(task) => task.cut(),
+                None => self.connection.cut(Cut::WriteTimeout),
+            }
+        }
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
-        }
-        if self.clock.phase() == Phase::BodyClient {
-            self.connection.cut(Cut::WriteTimeout);
         }
     }
 
@@ -162,8 +168,11 @@ impl Core {
             return Some(Timeout::Attempt);
         }
         let since = self.clock.since();
+        // Bytes of a connection are progress of its one exchange; on HTTP/2 they may be anybody's.
+        let is_alone = self.protocol != Protocol::Http2;
         let paused = |progress: Instant, limit: Duration| {
-            now.saturating_duration_since(since.max(progress)) > limit
+            let progress = if is_alone { since.max(progress) } else { since };
+            now.saturating_duration_since(progress) > limit
         };
         match self.clock.phase() {
             Phase::Wait | Phase::SendUpstream => {

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use super::io::ClientIo;
 use super::sniff::{Opening, opening};
 use super::worker::{ListenerParts, Worker};
-use crate::exchange::{Arrival, Connection, Cut};
+use crate::exchange::{Arrival, Connection, Cut, OnThisWorker};
 use crate::graph::FrontFuture;
 use crate::telemetry::ObservedBody;
 
@@ -34,10 +34,6 @@ struct ToStack {
     worker: Rc<Worker>,
     connection: Rc<Connection>,
 }
-
-/// Puts hyper's stream tasks on this worker.
-#[derive(Clone, Copy, Debug)]
-struct OnThisWorker;
 
 /// Serves a connection to its end. Returns why it ended badly, if it did: the `reason` label.
 pub(super) async fn serve(
@@ -169,12 +165,6 @@ impl hyper::service::Service<Request<Incoming>> for ToStack {
             request,
             connection: Rc::clone(&self.connection),
         })
-    }
-}
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisWorker {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
     }
 }
 

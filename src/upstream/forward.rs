@@ -23,8 +23,8 @@ use super::places::Place;
 use super::pool::{Common, EndpointPool, Http1, Http2, Stream};
 use super::{Endpoint, Upstream};
 use crate::exchange::{
-    AttemptFault, AttemptRequest, Exchange, Fault, Lease, Outcome, Phase, Request, RequestBody,
-    Response, ResponseBody, RetryClass, Side,
+    AttemptFault, AttemptRequest, Exchange, Fault, Lease, OnThisWorker, Outcome, Phase, Request,
+    RequestBody, Response, ResponseBody, RetryClass, Side,
 };
 
 /// Sends an attempt's request to its endpoint.
@@ -35,16 +35,6 @@ pub struct Forward {
 
 /// The attempt under way. Boxed once: it holds the request across every wait.
 pub type ForwardFuture = Pin<Box<dyn Future<Output = Result<Response, AttemptFault>>>>;
-
-/// Puts hyper's connection tasks on this worker.
-#[derive(Clone, Copy, Debug)]
-struct OnThisWorker;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisWorker {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
-    }
-}
 
 // === impl Forward ===
 
