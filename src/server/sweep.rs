@@ -18,9 +18,12 @@ pub(super) struct Patience {
 /// The connections of one worker.
 #[derive(Default)]
 pub(super) struct Connections {
-    slots: RefCell<Vec<Option<(Weak<Connection>, Patience)>>>,
+    slots: RefCell<Vec<Option<Seated>>>,
     free: RefCell<Vec<usize>>,
 }
+
+/// A connection in its place.
+type Seated = (Weak<Connection>, Patience);
 
 /// A place among them; free again when dropped.
 pub(super) struct Seat {

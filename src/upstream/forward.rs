@@ -30,8 +30,11 @@ use crate::exchange::{
 /// Sends an attempt's request to its endpoint.
 #[derive(Clone)]
 pub struct Forward {
-    upstreams: Rc<[(Arc<Upstream>, Box<[Rc<EndpointPool>]>)]>,
+    upstreams: Rc<[Pooled]>,
 }
+
+/// An upstream with this worker's pools of its endpoints, in its order.
+type Pooled = (Arc<Upstream>, Box<[Rc<EndpointPool>]>);
 
 /// The attempt under way. Boxed once: it holds the request across every wait.
 pub type ForwardFuture = Pin<Box<dyn Future<Output = Result<Response, AttemptFault>>>>;

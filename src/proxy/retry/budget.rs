@@ -14,7 +14,7 @@ use crate::config;
 use crate::exchange::clock;
 
 /// How many seconds a first attempt speaks for retries.
-const WINDOW: usize = 10;
+const WINDOW: u32 = 10;
 /// What one retry costs.
 const COST: i64 = 1000;
 
@@ -23,7 +23,7 @@ const COST: i64 = 1000;
 #[derive(Debug)]
 pub struct RetryBudget {
     epoch: Instant,
-    slots: [AtomicU64; WINDOW],
+    slots: [AtomicU64; WINDOW as usize],
     deposit: i64,
     reserve: i64,
 }
@@ -40,7 +40,7 @@ impl RetryBudget {
             epoch: Instant::now(),
             slots: Default::default(),
             deposit,
-            reserve: i64::from(budget.min_per_second) * WINDOW as i64 * COST,
+            reserve: i64::from(budget.min_per_second) * i64::from(WINDOW) * COST,
         }
     }
 
@@ -52,7 +52,7 @@ impl RetryBudget {
     }
 
     fn add(&self, second: u32, amount: i64) {
-        let slot = &self.slots[second as usize % WINDOW];
+        let slot = &self.slots[(second % WINDOW) as usize];
         let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |packed| {
             let (at, balance) = unpack(packed);
             let balance = if at == second { balance } else { 0 };
@@ -65,7 +65,7 @@ impl RetryBudget {
             .slots
             .iter()
             .map(|slot| unpack(slot.load(Ordering::Relaxed)))
-            .filter(|(at, _)| second.saturating_sub(*at) < WINDOW as u32)
+            .filter(|(at, _)| second.saturating_sub(*at) < WINDOW)
             .map(|(_, balance)| balance)
             .sum();
         sum + self.reserve

@@ -298,7 +298,7 @@ fn the_layer_hands_the_request_to_the_routes_own_stack() {
     let record = exchange.finish(Outcome::Served);
     assert_eq!(record.and_then(|record| record.route), Some(1));
 
-    let fault = now(layer.call(ask("/x", "other"))).err().expect("no route");
+    let fault = now(layer.call(ask("/x", "other"))).expect_err("no route");
     assert_eq!(
         (fault.outcome(), fault.status()),
         (Outcome::DestinationNotFound, 404)
