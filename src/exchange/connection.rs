@@ -27,6 +27,7 @@ pub struct Connection {
     pub is_tls: bool,
     /// The longest pause of a body on the client's side.
     pub body_timeout: Duration,
+    is_http2: Cell<bool>,
     first_byte: Cell<Option<Instant>>,
     idle_since: Cell<Instant>,
     last_read: Cell<Instant>,
@@ -48,8 +49,8 @@ pub enum Cut {
     WriteTimeout,
     /// The process is about to end: what was asked is still answered.
     Drain,
-    /// The process ends now.
-    DrainOver,
+    /// It has been asked to end and did not, or the process ends: whatever it carries is lost.
+    Now,
 }
 
 /// What a connection is doing, as the sweep sees it.
@@ -84,6 +85,7 @@ impl Connection {
             local,
             is_tls,
             body_timeout,
+            is_http2: Cell::new(false),
             first_byte: Cell::new(None),
             idle_since: Cell::new(now),
             last_read: Cell::new(now),
@@ -98,7 +100,7 @@ impl Connection {
     /// Notes that bytes came in.
     pub fn note_read(&self) {
         self.last_read.set(clock::coarse());
-        if self.live.get() == 0 && self.first_byte.get().is_none() {
+        if self.live.get() == 0 && self.first_byte.get().is_none() && !self.is_http2.get() {
             self.first_byte.set(Some(Instant::now()));
         }
     }
@@ -138,8 +140,10 @@ impl Connection {
         self.served.get()
     }
 
-    /// Forgets the bytes that opened it, where they are no request: HTTP/2's preface.
-    pub fn note_preface(&self) {
+    /// It speaks HTTP/2: bytes that come while it carries nothing (settings, pings) begin no request, and hyper hands
+    /// each request over when its head is complete.
+    pub fn note_http2(&self) {
+        self.is_http2.set(true);
         self.first_byte.set(None);
     }
 

@@ -71,7 +71,7 @@ pub(super) async fn serve(
             drive(&connection, http.serve_connection(io, service)).await
         }
         Ok(Opening::Http2) => {
-            connection.note_preface();
+            connection.note_http2();
             let mut http = http2::Builder::new(OnThisWorker);
             http.max_concurrent_streams(plan.limits.streams)
                 .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
@@ -89,11 +89,12 @@ async fn drive(connection: &Connection, conversation: impl Conversation) -> Opti
     let ended = poll_fn(|cx| {
         connection.driven_by(cx.waker());
         match connection.is_cut() {
-            Some(Cut::Drain) if !is_winding_down => {
+            // Politely: HTTP/2 says GOAWAY, and a request that is on its way is still answered.
+            Some(Cut::Drain | Cut::IdleTimeout) if !is_winding_down => {
                 is_winding_down = true;
                 conversation.as_mut().wind_down();
             }
-            Some(Cut::Drain) | None => {}
+            Some(Cut::Drain | Cut::IdleTimeout) | None => {}
             Some(_) => return Poll::Ready(None),
         }
         conversation.as_mut().poll(cx).map(Some)
@@ -123,7 +124,7 @@ fn reason_of_cut(connection: &Connection) -> Option<&'static str> {
     match connection.is_cut()? {
         Cut::HeadTimeout => Some("head_timeout"),
         Cut::WriteTimeout => Some("write_timeout"),
-        Cut::IdleTimeout | Cut::Drain | Cut::DrainOver => None,
+        Cut::IdleTimeout | Cut::Drain | Cut::Now => None,
     }
 }
 

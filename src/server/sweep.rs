@@ -15,6 +15,9 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
 }
 
+/// How long a peer may take to say goodbye.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// The connections of one worker.
 #[derive(Default)]
 pub(super) struct Connections {
@@ -62,6 +65,9 @@ impl Connections {
             match connection.activity() {
                 Activity::Head(since) if late(since, patience.head) => {
                     connection.cut(Cut::HeadTimeout);
+                }
+                Activity::Idle(since) if late(since, patience.idle + GRACE) => {
+                    connection.cut(Cut::Now);
                 }
                 Activity::Idle(since) if late(since, patience.idle) => {
                     connection.cut(Cut::IdleTimeout);

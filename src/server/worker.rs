@@ -163,7 +163,7 @@ impl Worker {
         tokio::select! {
             () = self.until_empty() => {}
             () = cutting => {
-                self.connections.cut(Cut::DrainOver);
+                self.connections.cut(Cut::Now);
                 self.until_empty().await;
             }
         }

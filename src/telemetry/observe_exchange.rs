@@ -126,7 +126,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if self.exchange.connection().is_cut() == Some(Cut::DrainOver) {
+        if self.exchange.connection().is_cut() == Some(Cut::Now) {
             self.exchange
                 .note_detail("the process ended before the exchange");
             self.end(Outcome::ProxyInternalError);
