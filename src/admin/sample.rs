@@ -155,6 +155,7 @@ impl Sample {
             .checked_sub(duration)
             .expect("after the start of the machine");
         record.trace.trace_id = TraceId::random();
+        record.trace.span_id = SpanId::random();
         let trace_id = record.trace.trace_id;
         let spans = 1 + record.attempts().count() as u64;
         if record.is_error() {

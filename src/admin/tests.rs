@@ -173,7 +173,7 @@ fn every_page_answers_with_its_type_and_its_guards() {
         (
             "/app.js",
             "text/javascript; charset=utf-8",
-            "/api/v1/routes",
+            "/api/v1/exchanges",
         ),
         ("/favicon.ico", "image/svg+xml", "<svg"),
         ("/livez", "text/plain; charset=utf-8", "alive\n"),
@@ -261,7 +261,7 @@ fn another_method_is_refused_with_the_right_ones() {
     for (method, target) in [
         ("POST", "/"),
         ("DELETE", "/api/v1/exchanges"),
-        ("OPTIONS", "/api/v1/routes"),
+        ("OPTIONS", "/api/v1/exchanges"),
         ("PUT", "/metrics"),
     ] {
         let answer = rig.ask(method, target, "content-length: 0\r\n");
