@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::runtime::{Builder, Handle};
@@ -374,7 +374,12 @@ fn a_drain_shows_on_readiness_and_the_port_ends_when_told() {
     let mut first = [0; 12];
     idle.read_exact(&mut first).expect("an answer");
     let (address, admin) = (rig.address(), rig.admin.take().expect("it has not ended"));
+    let begun = Instant::now();
     rig.control.end(admin);
+    assert!(
+        begun.elapsed() < Duration::from_millis(1500),
+        "an idle connection is closed at once"
+    );
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).expect("it is closed");
     let error = TcpStream::connect(address).expect_err("nobody listens");
