@@ -170,7 +170,12 @@ impl Exchange {
 
     /// The status that goes to the client, and that its head goes now.
     pub fn note_head(&self, status: u16, is_stream: bool) {
-        let after = Instant::now().saturating_duration_since(self.started());
+        // The head was received, or the fault answered, when the present phase began: no need to ask the clock again.
+        let after = self
+            .0
+            .clock
+            .since()
+            .saturating_duration_since(self.started());
         self.0.note(|facts| {
             facts.status = status;
             facts.is_stream = is_stream;
@@ -264,9 +269,10 @@ impl Exchange {
 
     // Attempts.
 
-    /// An attempt begins. The span id is the one that the upstream will see as its parent.
+    /// An attempt begins: its endpoint is picked, and a connection is looked for. The span id is the one that the upstream will see as its parent.
     pub fn begin_attempt(&self, upstream: u16, endpoint: u16, span_id: SpanId) {
-        let started_us = self.0.micros(Instant::now());
+        let now = Instant::now();
+        let started_us = self.0.micros(now);
         self.0.note(|facts| {
             let attempt = Attempt {
                 upstream,
@@ -288,6 +294,7 @@ impl Exchange {
                 facts.more.push(attempt);
             }
         });
+        self.0.enter(Phase::Pick, now);
     }
 
     /// The present attempt has a connection.

@@ -127,7 +127,7 @@ pub(super) struct PhaseClock {
     started: Instant,
     phase: Cell<Phase>,
     since: Cell<Instant>,
-    times: Cell<PhaseTimes>,
+    times: [Cell<u64>; PHASES],
 }
 
 // === impl PhaseClock ===
@@ -139,7 +139,7 @@ impl PhaseClock {
             started,
             phase: Cell::new(Phase::Receive),
             since: Cell::new(started),
-            times: Cell::new(PhaseTimes::default()),
+            times: Default::default(),
         }
     }
 
@@ -158,10 +158,9 @@ impl PhaseClock {
 
     /// From `now` on the time is `phase`'s.
     pub(super) fn enter(&self, phase: Phase, now: Instant) {
-        let mut times = self.times.get();
         let spent = now.saturating_duration_since(self.since.get());
-        times.0[self.phase.get().index()] += u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
-        self.times.set(times);
+        let time = &self.times[self.phase.get().index()];
+        time.set(time.get() + u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX));
         self.phase.set(phase);
         self.since.set(now);
     }
@@ -169,6 +168,6 @@ impl PhaseClock {
     /// What each phase has taken until `now`.
     pub(super) fn times(&self, now: Instant) -> PhaseTimes {
         self.enter(self.phase.get(), now);
-        self.times.get()
+        PhaseTimes(self.times.each_ref().map(Cell::get))
     }
 }

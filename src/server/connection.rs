@@ -180,3 +180,28 @@ impl Conversation for http2::Connection<TokioIo<ClientIo>, ToStack, OnThisWorker
         self.graceful_shutdown();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{AttemptRequest, Record};
+
+    /// What is moved or allocated for each request: growth here is paid by every one of them.
+    #[test]
+    fn what_a_request_moves_stays_small() {
+        let sizes = [
+            ("the way through the stack", size_of::<FrontFuture>(), 700),
+            ("a request", size_of::<crate::exchange::Request>(), 400),
+            ("an attempt's request", size_of::<AttemptRequest>(), 400),
+            ("a response", size_of::<crate::exchange::Response>(), 250),
+            ("a record", size_of::<Record>(), 500),
+        ];
+        for (what, size, limit) in sizes {
+            println!("{what}: {size}");
+            assert!(
+                size <= limit,
+                "{what} has grown to {size} bytes, more than {limit}"
+            );
+        }
+    }
+}

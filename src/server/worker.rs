@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinSet;
@@ -63,8 +63,8 @@ pub struct Worker {
     index: usize,
     team: Team,
     listeners: Vec<Rc<ListenerParts>>,
-    graph: Arc<ArcSwap<Graph>>,
-    stack: RefCell<(u32, Front)>,
+    /// The newest graph, and the stack of the one that was newest when it was last looked at.
+    stack: RefCell<(Cache<Arc<ArcSwap<Graph>>, Arc<Graph>>, u32, Front)>,
     desk: Rc<Desk>,
     pools: Pools,
     connections: Rc<Connections>,
@@ -129,8 +129,7 @@ impl Worker {
             index,
             team,
             listeners,
-            stack: RefCell::new((now.generation, stack)),
-            graph,
+            stack: RefCell::new((Cache::new(graph), now.generation, stack)),
             desk,
             pools,
             connections: Rc::default(),
@@ -179,15 +178,15 @@ impl Worker {
 
     /// A request of one of its connections, to the stack of the newest graph.
     pub(super) fn call(&self, arrival: Arrival) -> FrontFuture {
-        let mut stack = self.stack.borrow_mut();
-        let graph = self.graph.load();
-        if graph.generation != stack.0 {
+        let (graph, generation, front) = &mut *self.stack.borrow_mut();
+        let graph = graph.load();
+        if graph.generation != *generation {
             graph.tell(&self.desk);
             self.pools.retain(|id| graph.has_endpoint(id));
-            *stack = (graph.generation, graph.stack(&self.desk, &self.pools));
+            *generation = graph.generation;
+            *front = graph.stack(&self.desk, &self.pools);
         }
-        drop(graph);
-        stack.1.call(arrival)
+        front.call(arrival)
     }
 
     /// Gives a fresh connection to the worker with the fewest.

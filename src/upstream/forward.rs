@@ -23,8 +23,8 @@ use super::places::Place;
 use super::pool::{Common, EndpointPool, Http1, Http2, Stream};
 use super::{Endpoint, Upstream};
 use crate::exchange::{
-    AttemptFault, AttemptRequest, Exchange, Fault, Lease, OnThisWorker, Outcome, Phase, Request,
-    RequestBody, Response, ResponseBody, RetryClass, Side,
+    AttemptFault, AttemptRequest, Entered, Exchange, Fault, Lease, OnThisWorker, Outcome, Phase,
+    Request, RequestBody, Response, ResponseBody, RetryClass, Side,
 };
 
 /// Sends an attempt's request to its endpoint.
@@ -78,35 +78,29 @@ impl Service<AttemptRequest> for Forward {
     }
 
     fn call(&mut self, attempt: AttemptRequest) -> ForwardFuture {
-        let found = self.find(attempt.upstream, attempt.endpoint);
-        Box::pin(async move {
-            let Some((upstream, pool)) = found else {
-                return Err(Fault::new(Outcome::ProxyInternalError, "the endpoint is gone").into());
-            };
-            let exchange = attempt.request.exchange.clone();
-            let sample = Sample {
-                endpoint: Arc::clone(&pool.endpoint),
-                begun: exchange.enter(Phase::Pick),
-                is_open: true,
-            };
-            let sent = if upstream.is_http2() {
-                over_http2(&upstream, &pool, attempt).await
-            } else {
-                over_http1(&upstream, &pool, attempt).await
-            };
-            match &sent {
-                Ok(response) => {
-                    exchange.enter(Phase::BodyUpstream);
-                    sample.end(response.status().is_server_error());
-                }
-                // What the client did says nothing about the endpoint.
-                Err(failed) if failed.fault.outcome().side() == Some(Side::Client) => {
-                    sample.forget();
-                }
-                Err(_) => sample.end(true),
+        let Some((upstream, pool)) = self.find(attempt.upstream, attempt.endpoint) else {
+            let fault = Fault::new(Outcome::ProxyInternalError, "the endpoint is gone");
+            return Box::pin(std::future::ready(Err(fault.into())));
+        };
+        let sample = Sample::begin(&pool.endpoint);
+        if upstream.is_http2() {
+            return Box::pin(over_http2(upstream, pool, attempt, sample));
+        }
+        match pool.pop() {
+            // The usual case: sent at once, so that what is boxed and moved is only the wait for the answer.
+            Some(connection) => {
+                let AttemptRequest { request, load, .. } = attempt;
+                Box::pin(send_http1(
+                    connection,
+                    request,
+                    load,
+                    &pool.endpoint,
+                    true,
+                    sample,
+                ))
             }
-            sent
-        })
+            None => Box::pin(over_new_http1(upstream, pool, attempt, sample)),
+        }
     }
 }
 
@@ -121,6 +115,27 @@ struct Sample {
 // === impl Sample ===
 
 impl Sample {
+    fn begin(endpoint: &Arc<Endpoint>) -> Self {
+        Self {
+            endpoint: Arc::clone(endpoint),
+            begun: Instant::now(),
+            is_open: true,
+        }
+    }
+
+    /// Tells the endpoint how the attempt went up to its head.
+    fn end_with(self, exchange: &Exchange, result: &Result<Response, AttemptFault>) {
+        match result {
+            Ok(response) => {
+                exchange.enter(Phase::BodyUpstream);
+                self.end(response.status().is_server_error());
+            }
+            // What the client did says nothing about the endpoint.
+            Err(failed) if failed.fault.outcome().side() == Some(Side::Client) => self.forget(),
+            Err(_) => self.end(true),
+        }
+    }
+
     fn end(mut self, is_failed: bool) {
         self.is_open = false;
         self.endpoint.observe(self.begun.elapsed(), is_failed);
@@ -141,25 +156,46 @@ impl Drop for Sample {
 
 // === HTTP/1.1 ===
 
-async fn over_http1(
-    upstream: &Arc<Upstream>,
-    pool: &Rc<EndpointPool>,
+async fn over_new_http1(
+    upstream: Arc<Upstream>,
+    pool: Rc<EndpointPool>,
     attempt: AttemptRequest,
+    sample: Sample,
 ) -> Result<Response, AttemptFault> {
     let AttemptRequest { request, load, .. } = attempt;
-    let exchange = request.exchange.clone();
-    let (connection, is_reused) = match pool.pop() {
-        Some(connection) => (connection, true),
-        None => (open_http1(upstream, pool, &exchange).await?, false),
+    let connection = match open_http1(&upstream, &pool, &request.exchange).await {
+        Ok(connection) => connection,
+        Err(failed) => {
+            let result = Err(failed);
+            sample.end_with(&request.exchange, &result);
+            return result;
+        }
     };
+    send_http1(connection, request, load, &pool.endpoint, false, sample).await
+}
+
+/// Sends a request now, and waits for its answer.
+fn send_http1(
+    connection: Rc<Http1>,
+    request: Request,
+    load: Entered,
+    endpoint: &Endpoint,
+    is_reused: bool,
+    sample: Sample,
+) -> impl Future<Output = Result<Response, AttemptFault>> + use<> {
+    let exchange = request.exchange.clone();
     connection.carry(load);
     exchange.note_connection(connection.common.peer, is_reused, false);
-    let request = to_http1(request, &pool.endpoint);
+    let request = to_http1(request, endpoint);
     send_phase(&exchange, request.body());
     let sending = connection.sender.borrow_mut().try_send_request(request);
-    match sending.await {
-        Ok(response) => from_upstream(response, connection as Rc<dyn Lease>),
-        Err(error) => Err(give_back(error, &exchange, is_reused)),
+    async move {
+        let result = match sending.await {
+            Ok(response) => from_upstream(response, connection as Rc<dyn Lease>),
+            Err(error) => Err(give_back(error, &exchange, is_reused)),
+        };
+        sample.end_with(&exchange, &result);
+        result
     }
 }
 
@@ -218,20 +254,36 @@ fn to_http1(request: Request, endpoint: &Endpoint) -> http::Request<RequestBody>
 // === HTTP/2 ===
 
 async fn over_http2(
-    upstream: &Arc<Upstream>,
-    pool: &Rc<EndpointPool>,
+    upstream: Arc<Upstream>,
+    pool: Rc<EndpointPool>,
     attempt: AttemptRequest,
+    sample: Sample,
 ) -> Result<Response, AttemptFault> {
     let AttemptRequest { request, load, .. } = attempt;
     let exchange = request.exchange.clone();
     let connection = match pool.share() {
-        Some(connection) => connection,
-        None => open_http2(upstream, pool, &exchange).await?,
+        Some(connection) => Ok(connection),
+        None => Box::pin(open_http2(&upstream, &pool, &exchange)).await,
     };
+    let result = match connection {
+        Ok(connection) => send_http2(connection, request, load, &pool.endpoint).await,
+        Err(failed) => Err(failed),
+    };
+    sample.end_with(&exchange, &result);
+    result
+}
+
+async fn send_http2(
+    connection: Rc<Http2>,
+    request: Request,
+    load: Entered,
+    endpoint: &Endpoint,
+) -> Result<Response, AttemptFault> {
+    let exchange = request.exchange.clone();
     let is_reused = connection.served.replace(true);
     let stream = Stream::open(connection, load);
     exchange.note_connection(stream.connection.common.peer, is_reused, true);
-    let request = to_http2(request, &pool.endpoint);
+    let request = to_http2(request, endpoint);
     send_phase(&exchange, request.body());
     let mut sender = stream.connection.sender.clone();
     match sender.try_send_request(request).await {
