@@ -193,7 +193,7 @@ fn a_failed_exchange_says_what_failed() {
             "sightglass.attempt=1",
         ]
     );
-    assert_eq!(names(client), ["connect"]);
+    assert_eq!(names(client), ["pick", "connect"]);
 }
 
 #[test]
