@@ -148,8 +148,15 @@ impl Exchange {
         self.0.note(|facts| facts.limit = Some(limit));
     }
 
-    /// That it ends by this fault, however its answer fares.
+    /// That it ends by this fault, however its answer fares. From now on only the client can take too long: the time
+    /// that was up must not cut the answer that says so.
     pub fn note_fault(&self, fault: &Fault) {
+        self.0.expired.set(None);
+        self.0.limits.set(Limits {
+            total: None,
+            attempt: None,
+            ..self.0.limits.get()
+        });
         self.0.note(|facts| {
             facts.ending = Some(fault.outcome());
             facts.detail = fault.detail();
