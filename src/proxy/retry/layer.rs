@@ -30,8 +30,18 @@ pub struct Retry<S> {
 /// What is kept of a request that may be sent again.
 struct Original {
     head: http::request::Parts,
-    body: Option<Replay>,
+    body: Kept,
     exchange: Exchange,
+}
+
+/// The body of a request that may be sent again.
+enum Kept {
+    /// There is none.
+    Empty,
+    /// As it is kept while the first attempt reads it.
+    Replay(Replay),
+    /// It is not kept.
+    TooLarge,
 }
 
 // === impl Retry ===
@@ -152,19 +162,15 @@ impl Original {
         } = request;
         let announced = http_body::Body::size_hint(&body).lower();
         let (kept, first) = if body.is_empty() {
-            (None, RequestBody::Empty)
+            (Kept::Empty, RequestBody::Empty)
+        } else if announced > max_replay {
+            // It says itself that it will not fit: it is not wrapped, and there is no second attempt, not even where
+            // nothing of it was read.
+            (Kept::TooLarge, body)
         } else {
-            // A body that says it will not fit is not kept at all: its cap is zero.
-            let replay = Replay::new(
-                body,
-                if announced > max_replay {
-                    0
-                } else {
-                    max_replay
-                },
-            );
+            let replay = Replay::new(body, max_replay);
             let first = replay.body().unwrap_or(RequestBody::Empty);
-            (Some(replay), first)
+            (Kept::Replay(replay), first)
         };
         let original = Self {
             head: head.clone(),
@@ -181,14 +187,15 @@ impl Original {
         )
     }
 
-    /// The request for the next attempt; `None` where its body has outgrown what is kept.
+    /// The request for the next attempt; `None` where its body is larger than what is kept.
     fn again(&mut self) -> Option<Request> {
         if self.exchange.body_error().is_some() {
             return None;
         }
         let body = match &self.body {
-            None => RequestBody::Empty,
-            Some(replay) => replay.body()?,
+            Kept::Empty => RequestBody::Empty,
+            Kept::Replay(replay) => replay.body()?,
+            Kept::TooLarge => return None,
         };
         Some(Request {
             head: self.head.clone(),
