@@ -1,6 +1,6 @@
 //! A worker: one thread, its connections, and its own copy of the stack.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -58,13 +58,19 @@ pub(super) struct ListenerParts {
     meters: ListenerMeters,
 }
 
+/// A worker's stack, of the graph that was newest when it was last looked at.
+struct Stack {
+    newest: Cache<Arc<ArcSwap<Graph>>, Arc<Graph>>,
+    generation: u32,
+    front: Front,
+}
+
 /// A worker.
 pub struct Worker {
     index: usize,
     team: Team,
     listeners: Vec<Rc<ListenerParts>>,
-    /// The newest graph, and the stack of the one that was newest when it was last looked at.
-    stack: RefCell<(Cache<Arc<ArcSwap<Graph>>, Arc<Graph>>, u32, Front)>,
+    stack: RefCell<Stack>,
     desk: Rc<Desk>,
     pools: Pools,
     connections: Rc<Connections>,
@@ -129,7 +135,11 @@ impl Worker {
             index,
             team,
             listeners,
-            stack: RefCell::new((Cache::new(graph), now.generation, stack)),
+            stack: RefCell::new(Stack {
+                newest: Cache::new(graph),
+                generation: now.generation,
+                front: stack,
+            }),
             desk,
             pools,
             connections: Rc::default(),
@@ -178,15 +188,25 @@ impl Worker {
 
     /// A request of one of its connections, to the stack of the newest graph.
     pub(super) fn call(&self, arrival: Arrival) -> FrontFuture {
-        let (graph, generation, front) = &mut *self.stack.borrow_mut();
-        let graph = graph.load();
+        self.newest().front.call(arrival)
+    }
+
+    /// The stack of the newest graph.
+    fn newest(&self) -> RefMut<'_, Stack> {
+        let mut stack = self.stack.borrow_mut();
+        let Stack {
+            newest,
+            generation,
+            front,
+        } = &mut *stack;
+        let graph = newest.load();
         if graph.generation != *generation {
             graph.tell(&self.desk);
             self.pools.retain(|id| graph.has_endpoint(id));
             *generation = graph.generation;
             *front = graph.stack(&self.desk, &self.pools);
         }
-        front.call(arrival)
+        stack
     }
 
     /// Gives a fresh connection to the worker with the fewest.
@@ -303,6 +323,8 @@ impl Worker {
             if now.saturating_duration_since(connections_swept) >= IDLE_SWEEP {
                 connections_swept = now;
                 self.connections.sweep(now);
+                // Also where no request comes: what the file no longer names is to be let go of.
+                drop(self.newest());
                 self.pools.sweep();
             }
             self.desk.flush();
