@@ -114,6 +114,10 @@ pub fn run(app: App) -> Result<(), StartError> {
         Ok((graph, threads, admin, drawn))
     })?;
     drop(starting);
+    emit(Event::Started {
+        listeners: addresses(&plan, &bound),
+        admin: Some(admin.address()),
+    });
     // The ready line: scripts wait for it, so it is written as it is, whatever the log level.
     let ready = ready_line(&addresses(&plan, &bound), admin.address());
     writeln!(io::stderr(), "{ready}")?;
