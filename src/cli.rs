@@ -66,7 +66,7 @@ struct Run {
     #[arg(
         long,
         value_name = "ADDRESS",
-        requires = "to",
+        conflicts_with = "config",
         default_value = "127.0.0.1:8080"
     )]
     listen: String,
@@ -74,15 +74,15 @@ struct Run {
     #[arg(
         long,
         value_name = "ADDRESS",
-        requires = "to",
+        conflicts_with = "config",
         default_value = "127.0.0.1:9901"
     )]
     admin: String,
     /// The OpenTelemetry collector that gets a trace of every request, such as Jaeger: http://127.0.0.1:4317
-    #[arg(long, value_name = "URL", requires = "to")]
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
     otlp: Option<String>,
     /// Print the file that says the same, and run nothing
-    #[arg(long, requires = "to")]
+    #[arg(long, conflicts_with = "config")]
     print_config: bool,
 }
 

@@ -44,9 +44,22 @@ pub enum ArgumentError {
         /// What is wrong with it.
         cause: AddressError,
     },
+    /// An address that the side port cannot be bound to.
+    #[error("--admin {written}: {cause}")]
+    Admin {
+        /// What was written.
+        written: String,
+        /// What is wrong with it.
+        cause: AddressError,
+    },
     /// The listener would take the side port's place.
-    #[error("--listen {0}: the admin port is there (127.0.0.1:9901)")]
-    AdminPort(SocketAddr),
+    #[error("--listen {listen}: the admin port is there ({admin})")]
+    AdminPort {
+        /// Where clients were to come in.
+        listen: SocketAddr,
+        /// Where the side port is.
+        admin: SocketAddr,
+    },
     /// An address is named twice.
     #[error("--to {0} is named twice")]
     Twice(Address),
@@ -79,13 +92,20 @@ pub fn from_arguments(
     if endpoints.is_empty() {
         return Err(ArgumentError::NoAddress);
     }
-    let listen = listened(listen.unwrap_or(LISTEN))?;
+    let written = listen.unwrap_or(LISTEN);
+    let listen = bound(written).map_err(|cause| ArgumentError::Listen {
+        written: written.to_owned(),
+        cause,
+    })?;
     let admin = match admin {
-        Some(written) => listened(written)?,
+        Some(written) => bound(written).map_err(|cause| ArgumentError::Admin {
+            written: written.to_owned(),
+            cause,
+        })?,
         None => Admin::default().address,
     };
     if names::clash(listen, admin) {
-        return Err(ArgumentError::AdminPort(listen));
+        return Err(ArgumentError::AdminPort { listen, admin });
     }
     let traces = match otlp {
         Some(written) => collected(written)?,
@@ -126,13 +146,9 @@ fn called(written: &str) -> Result<Address, ArgumentError> {
     address.parse().map_err(wrong)
 }
 
-/// What a word after `--listen` means.
-fn listened(written: &str) -> Result<SocketAddr, ArgumentError> {
-    let wrong = |cause| ArgumentError::Listen {
-        written: written.to_owned(),
-        cause,
-    };
-    names::bind_address(&on_this_machine(written)).map_err(wrong)
+/// What a word after `--listen` or `--admin` means.
+fn bound(written: &str) -> Result<SocketAddr, AddressError> {
+    names::bind_address(&on_this_machine(written))
 }
 
 /// The line of the file for a word after `--otlp`.
