@@ -152,12 +152,14 @@ impl Proxy {
         self.program.stdout_lines().iter().map(parse).collect()
     }
 
-    /// Waits for this many lines of access log; more of them fail as well as fewer.
+    /// Waits for this many lines of access log; more of them fail as well as fewer. Connection by connection in the
+    /// order in which they were opened: each worker writes its own lines when it comes to it.
     pub(crate) fn wait_log_lines(&self, count: usize) -> Vec<Value> {
         self.wait_until(&format!("{count} lines of access log"), || {
             self.program.stdout_lines().len() >= count
         });
-        let lines = self.log_lines();
+        let mut lines = self.log_lines();
+        lines.sort_by_key(|line| line["connection"].as_u64());
         assert_eq!(
             lines.len(),
             count,
