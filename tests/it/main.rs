@@ -9,5 +9,6 @@
 )]
 
 mod architecture;
+mod hygiene;
 mod rig;
 mod routes;
