@@ -10,5 +10,6 @@
 
 mod architecture;
 mod hygiene;
+mod retries;
 mod rig;
 mod routes;
