@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod balancing;
 mod hygiene;
 mod retries;
 mod rig;
