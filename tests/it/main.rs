@@ -11,6 +11,7 @@
 mod architecture;
 mod balancing;
 mod hygiene;
+mod limits;
 mod retries;
 mod rig;
 mod routes;
