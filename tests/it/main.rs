@@ -10,6 +10,7 @@
 
 mod architecture;
 mod balancing;
+mod command_line;
 mod hygiene;
 mod limits;
 mod retries;
