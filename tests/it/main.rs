@@ -11,6 +11,7 @@
 mod architecture;
 mod balancing;
 mod command_line;
+mod demo;
 mod hygiene;
 mod limits;
 mod retries;
