@@ -14,6 +14,7 @@ mod command_line;
 mod demo;
 mod hygiene;
 mod limits;
+mod readme;
 mod retries;
 mod rig;
 mod routes;
