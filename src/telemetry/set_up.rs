@@ -239,7 +239,7 @@ impl std::fmt::Debug for Telemetry {
 impl ReadRecords for ToCollector {
     fn read(&mut self, batch: &Batch) {
         for record in batch.records.iter().filter(|record| record.kept.is_some()) {
-            self.0.take(record, &batch.plan);
+            self.0.take(record, &batch.plan, batch.wall);
         }
     }
 }

@@ -53,6 +53,12 @@ impl Wall {
         }
     }
 
+    /// The same as the system writes it.
+    #[must_use]
+    pub fn time(&self, at: Instant) -> SystemTime {
+        UNIX_EPOCH + self.unix(at)
+    }
+
     /// The same in milliseconds.
     #[must_use]
     pub fn unix_millis(&self, at: Instant) -> u64 {
@@ -76,5 +82,6 @@ mod tests {
             wall.unix_millis(instant - Duration::from_millis(5)),
             999_995
         );
+        assert_eq!(wall.time(instant), UNIX_EPOCH + Duration::from_secs(1000));
     }
 }

@@ -20,7 +20,6 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::anchor::Anchor;
 use super::environment::{Collector, Environment};
 use super::http_client::Client;
 use super::queue::{Item, Sink, as_count};
@@ -172,11 +171,10 @@ impl Work {
 
     async fn send(&mut self, items: &mut Vec<Item>, taken: usize) {
         let mut spans = Vec::with_capacity(taken);
-        let anchor = Anchor::now();
         for item in items.drain(..) {
             match item {
-                Item::Exchange(record, plan) => {
-                    self.maker.make(&record, &plan, &anchor, &mut spans);
+                Item::Exchange(record, plan, wall) => {
+                    self.maker.make(&record, &plan, wall, &mut spans);
                 }
                 Item::Own(span) => spans.push(*span),
             }

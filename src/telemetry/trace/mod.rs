@@ -9,7 +9,6 @@
 //! [`Traces`] is what one plan says about them: pure data, made anew for each plan and shared by workers. The [`Sink`]
 //! and the [`Exporter`](export::Exporter) live as long as the process.
 
-mod anchor;
 pub mod environment;
 pub mod export;
 #[cfg(test)]
@@ -25,7 +24,6 @@ mod words;
 
 use http::HeaderMap;
 
-pub use anchor::Anchor;
 pub use environment::Environment;
 pub use queue::Sink;
 pub(super) use rejected::{OTLP_TARGET, RejectedLayer};

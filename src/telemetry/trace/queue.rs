@@ -17,6 +17,7 @@ use super::environment::Batch;
 use crate::config::Plan;
 use crate::exchange::{Attempt, Record};
 use crate::telemetry::ledger::{Account, DropReason, Ledger, Signal};
+use crate::telemetry::wall::Wall;
 
 /// The way into the queue. A handle: clones name the same queue.
 #[derive(Clone, Debug)]
@@ -25,8 +26,8 @@ pub struct Sink(Arc<Queue>);
 /// What waits.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// A kept exchange, with the plan that names its parts.
-    Exchange(Box<Record>, Arc<Plan>),
+    /// A kept exchange, with the plan that names its parts and what time of day it was.
+    Exchange(Box<Record>, Arc<Plan>, Wall),
     /// A span of our own work.
     Own(Box<SpanData>),
 }
@@ -74,8 +75,8 @@ impl Sink {
     }
 
     /// Takes a kept exchange for the collector, or counts its spans as dropped. Never waits. `plan` is the one whose
-    /// generation the record carries.
-    pub fn take(&self, record: &Record, plan: &Arc<Plan>) {
+    /// generation the record carries, `wall` what time of day its moments were.
+    pub fn take(&self, record: &Record, plan: &Arc<Plan>, wall: Wall) {
         let spans = 1 + record.attempts().count();
         let words = record.text.words();
         let bytes = size_of::<Record>()
@@ -85,7 +86,7 @@ impl Sink {
             + words.query.len()
             + words.user_agent.len();
         self.push(spans, bytes, || {
-            Item::Exchange(Box::new(record.clone()), Arc::clone(plan))
+            Item::Exchange(Box::new(record.clone()), Arc::clone(plan), wall)
         });
     }
 

@@ -20,7 +20,6 @@ use opentelemetry::{InstrumentationScope, KeyValue, StringValue, trace};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use super::anchor::Anchor;
 use super::names::Names;
 use super::{Environment, words};
 use crate::config::Plan;
@@ -28,6 +27,7 @@ use crate::exchange::{
     Attempt, KnownMethod, Outcome, Record, Side, SpanId, SpanRef, TraceId, TracePlace, Words,
 };
 use crate::telemetry::mask::masked;
+use crate::telemetry::wall::Wall;
 
 /// Makes spans from records; belongs to the one task that exports.
 #[derive(Debug)]
@@ -62,12 +62,13 @@ impl SpanMaker {
         }
     }
 
-    /// Adds the spans of a kept record, the exchange's first. `plan` is the one whose generation the record carries.
+    /// Adds the spans of a kept record, the exchange's first. `plan` is the one whose generation the record carries,
+    /// `wall` what time of day its moments were.
     pub fn make(
         &mut self,
         record: &Record,
         plan: &Arc<Plan>,
-        anchor: &Anchor,
+        wall: Wall,
         spans: &mut Vec<SpanData>,
     ) {
         if !self.names.as_ref().is_some_and(|names| names.are_of(plan)) {
@@ -76,7 +77,7 @@ impl SpanMaker {
         let Some(names) = self.names.take() else {
             return;
         };
-        let started = anchor.time(record.started);
+        let started = wall.time(record.started);
         let state = trace_state(&record.trace);
         self.query.clear();
         self.query.push_str(&masked(record.text.words().query));

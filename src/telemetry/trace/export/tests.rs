@@ -11,6 +11,7 @@ use crate::telemetry::ledger::{Balance, Ledger, Signal};
 use crate::telemetry::trace::environment::Batch;
 use crate::telemetry::trace::fixture::{plan, served};
 use crate::telemetry::trace::{RejectedLayer, words};
+use crate::telemetry::wall::Wall;
 
 const BOTH: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::Http];
 /// Longer than anything here takes.
@@ -41,7 +42,7 @@ impl Rig {
 
     /// An exchange of two spans.
     fn take(&self) {
-        self.sink.take(&served(200), &self.plan);
+        self.sink.take(&served(200), &self.plan, Wall::now());
     }
 
     fn spans(&self) -> Balance {
@@ -102,7 +103,7 @@ async fn what_goes_over_the_wire_is_whole() {
     let mut record = served(200);
     record.trace.parent = Some(crate::exchange::SpanId([5; 8]));
     record.trace.state = Some("a=1".into());
-    rig.sink.take(&record, &rig.plan);
+    rig.sink.take(&record, &rig.plan, Wall::now());
     rig.until(|spans| spans.exported == 2).await;
     let [server, client] = &fake.spans()[..] else {
         panic!("two spans");
@@ -224,7 +225,7 @@ async fn a_shutdown_sends_what_waits() {
     (0..5).for_each(|_| rig.take());
     let (sink, plan, ledger) = (rig.sink.clone(), rig.plan.clone(), rig.ledger.clone());
     rig.exporter.shutdown(LONG).await;
-    sink.take(&served(200), &plan);
+    sink.take(&served(200), &plan, Wall::now());
     let [spans, ..] = ledger.snapshot();
     assert_eq!((spans.created, spans.exported, spans.queued), (12, 10, 0));
     assert_eq!(spans.lost(DropReason::Shutdown), 2);
@@ -318,7 +319,7 @@ fn cost_of_an_exported_exchange() {
             let record = served(200);
             let (began, rounds) = (on_thread(), 100_000);
             for round in 0..rounds {
-                rig.sink.take(&record, &rig.plan);
+                rig.sink.take(&record, &rig.plan, Wall::now());
                 if round % 256 == 0 {
                     rig.until(|spans| spans.queued < 4096).await;
                 }

@@ -8,9 +8,9 @@ use crate::exchange::{KeepReason, Phase, RANDOM, SAMPLED};
 /// The spans of a record, with the moment at which it began.
 fn spans(record: &Record, plan: Plan) -> (Vec<SpanData>, SystemTime) {
     let environment = Arc::new(Environment::read(&|_| None));
-    let (anchor, mut spans) = (Anchor::now(), Vec::new());
-    SpanMaker::new(environment).make(record, &Arc::new(plan), &anchor, &mut spans);
-    (spans, anchor.time(record.started))
+    let (wall, mut spans) = (Wall::now(), Vec::new());
+    SpanMaker::new(environment).make(record, &Arc::new(plan), wall, &mut spans);
+    (spans, wall.time(record.started))
 }
 
 fn attributes(span: &SpanData) -> Vec<String> {
@@ -304,12 +304,12 @@ fn reads_the_host_that_was_asked_for() {
 fn cost_of_two_spans() {
     let (record, plan) = (served(200), Arc::new(plan()));
     let mut maker = SpanMaker::new(Arc::new(Environment::read(&|_| None)));
-    let (anchor, began) = (Anchor::now(), std::time::Instant::now());
+    let (wall, began) = (Wall::now(), std::time::Instant::now());
     let rounds = 200_000;
     let mut spans = Vec::with_capacity(2);
     for _ in 0..rounds {
         spans.clear();
-        maker.make(&record, &plan, &anchor, &mut spans);
+        maker.make(&record, &plan, wall, &mut spans);
     }
     eprintln!("{:?} for two spans", began.elapsed() / rounds);
 }
