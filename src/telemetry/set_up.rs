@@ -3,10 +3,11 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tracing::subscriber::SetGlobalDefaultError;
 
 use super::desk::{Batch, Desk};
@@ -62,8 +63,18 @@ pub struct Telemetry {
     reopen: Option<Reopen>,
     outlet: SyncSender<Letter>,
     /// `None` once it has ended.
-    running: Mutex<Option<(Reader, Option<Exporter>)>>,
+    running: Mutex<Option<Running>>,
 }
+
+/// What has to be ended.
+struct Running {
+    reader: Reader,
+    exporter: Option<Exporter>,
+    upkeep: JoinHandle<()>,
+}
+
+/// How often the metrics' exporter is given its turn.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The reader that hands kept records to the collector.
 struct ToCollector(Sink);
@@ -125,6 +136,14 @@ impl Telemetry {
         if let Some(sink) = sink {
             readers.push(Box::new(ToCollector(sink)));
         }
+        let kept_up = Arc::clone(&scraper);
+        let upkeep = async move {
+            let mut turns = tokio::time::interval(UPKEEP);
+            loop {
+                turns.tick().await;
+                kept_up.upkeep();
+            }
+        };
         let reader = Reader::start(readers, &recorder, &ledger, Duration::from_secs(5))?;
         Ok(Self {
             catalogue,
@@ -136,7 +155,11 @@ impl Telemetry {
             traces,
             reopen,
             outlet: reader.outlet(),
-            running: Mutex::new(Some((reader, exporter))),
+            running: Mutex::new(Some(Running {
+                reader,
+                exporter,
+                upkeep: control.spawn(upkeep),
+            })),
         })
     }
 
@@ -193,10 +216,13 @@ impl Telemetry {
         self.traces
     }
 
-    /// Opens the access log's file anew.
+    /// Opens the access log's file anew, at once: whoever has moved it waits to see the new one.
     pub fn reopen_log(&self) {
         if let Some(reopen) = &self.reopen {
             reopen.reopen();
+            if let Some(running) = &*self.running() {
+                running.reader.nudge();
+            }
         }
     }
 
@@ -208,14 +234,15 @@ impl Telemetry {
     /// Lets the last records and spans out, within about `limit` each. Desks must have been flushed. Blocks; not on the
     /// control runtime. Only the first call does anything.
     pub fn end(&self, control: &Handle, limit: Duration) {
-        let running = self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some((reader, exporter)) = running else {
+        let Some(running) = self.running().take() else {
             return;
         };
+        let Running {
+            reader,
+            exporter,
+            upkeep,
+        } = running;
+        upkeep.abort();
         reader.end();
         if let Some(exporter) = exporter {
             let (ended, end) = sync_channel(1);
@@ -225,6 +252,10 @@ impl Telemetry {
             });
             let _ = end.recv_timeout(limit * 2);
         }
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
