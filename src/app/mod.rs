@@ -111,6 +111,10 @@ pub fn run(app: App) -> Result<(), StartError> {
         let sources = sources::of(&telemetry, &graph, addresses(&plan, &bound));
         let socket = admin_bound.sockets.swap_remove(0);
         let admin = admin::serve(control.handle(), socket, &plan.admin, sources)?;
+        emit(Event::Started {
+            listeners: addresses(&plan, &bound),
+            admin: Some(admin.address()),
+        });
         Ok((graph, threads, admin, drawn))
     })?;
     drop(starting);
@@ -134,16 +138,18 @@ pub fn run(app: App) -> Result<(), StartError> {
     }));
 
     let drain = plan.runtime.drain;
-    emit(Event::Stopping {
-        by,
-        deadline: drain.deadline,
+    own_span(OwnWork::Drain).in_scope(|| {
+        emit(Event::Stopping {
+            by,
+            deadline: drain.deadline,
+        });
+        admin.readiness().drain();
+        let cut = control.block_on(signals.unless_stopped_again(async {
+            tokio::time::sleep(drain.delay).await;
+            threads.drain(drain.deadline).await
+        }));
+        emit(Event::Drained { cut });
     });
-    admin.readiness().drain();
-    let cut = control.block_on(signals.unless_stopped_again(async {
-        tokio::time::sleep(drain.delay).await;
-        threads.drain(drain.deadline).await
-    }));
-    emit(Event::Drained { cut });
     telemetry.end(control.handle(), LAST_WORDS);
     control.block_on(admin.end());
     drop(drawn);

@@ -154,8 +154,8 @@ pub fn emit(event: Event) {
             let listeners = listeners.iter().map(|(name, at)| format!("{name}={at}"));
             let listeners = listeners.collect::<Vec<_>>().join(" ");
             let admin = admin.map(tracing::field::display);
-            // People read the ready line, which says the same.
-            debug!(target: "sightglass", listeners, admin, "ready");
+            // Told to the collector alone: on stderr the ready line says the same.
+            info!(target: "sightglass::ready", listeners, admin, "ready");
         }
         Event::Stopping { by, deadline } => {
             info!(target: "sightglass", by, ?deadline, "stopping");

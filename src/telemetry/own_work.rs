@@ -134,6 +134,7 @@ fn standard() -> Targets {
     Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("sightglass", LevelFilter::INFO)
+        .with_target("sightglass::ready", LevelFilter::OFF)
         .with_target(OTLP_TARGET, LevelFilter::ERROR)
         .with_target("h2", LevelFilter::OFF)
         .with_target("hyper", LevelFilter::OFF)
