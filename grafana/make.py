@@ -215,7 +215,7 @@ def upstreams():
 
 def endpoints():
     count = rate("sightglass_endpoint_requests_total", U, "upstream, endpoint")
-    bad = rate("sightglass_endpoint_requests_total", f'{U},outcome!~"served|client_closed"', "upstream, endpoint")
+    bad = rate("sightglass_endpoint_failures_total", U, "upstream, endpoint")
     latency = f"max by (upstream, endpoint) (sightglass_endpoint_latency_ewma_seconds{{{U}}})"
     odd = f"{latency} / on (upstream) group_left () (quantile by (upstream) (0.5, {latency}) > 0)"
     failed = share(or_zero(bad, count), count)
@@ -230,7 +230,7 @@ def endpoints():
         ], "Latency beside the median of the same upstream's endpoints: 1 is like the others. One bad among ten is the row on top, coloured.", sort="× median of its peers", height=10),
         series("Latency beside its peers", [q(odd, "{{upstream}} {{endpoint}}")], "short", "Each endpoint's moving latency over the median of its upstream: healthy ones lie near 1.",
                thresholds=steps((None, "transparent"), (4, RED))),
-        series("Failing share by endpoint", [q(failed, "{{upstream}} {{endpoint}}")], "percentunit", "Attempts that ended neither served nor by the client.", max=1),
+        series("Failing share by endpoint", [q(failed, "{{upstream}} {{endpoint}}")], "percentunit", "Attempts that the endpoint answered with 5xx or did not serve whole.", max=1),
         series("Attempts by endpoint", [q(count, "{{upstream}} {{endpoint}}")], "reqps", "Even but for weights, and for what balancing takes away from the slow."),
     ]
 

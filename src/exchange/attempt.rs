@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::phase::PHASES;
-use super::{Outcome, Phase, SpanId};
+use super::{Outcome, Phase, Side, SpanId};
 
 /// One try of an exchange at one endpoint. Times are microseconds since the exchange began.
 #[derive(Clone, Debug)]
@@ -44,6 +44,17 @@ impl Attempt {
             .into_iter()
             .map(|phase| (phase, self.entered_us[phase.index()]))
             .filter(|(_, at)| *at != 0)
+    }
+
+    /// Whether it speaks against the endpoint: not served, or answered with a status of 500 and above. What the client
+    /// did says nothing about the endpoint.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        match self.outcome.side() {
+            Some(Side::Client) => false,
+            Some(Side::Proxy | Side::Upstream) => true,
+            None => self.status.is_some_and(|status| status >= 500),
+        }
     }
 
     /// How long it took, in seconds.

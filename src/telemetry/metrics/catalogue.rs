@@ -208,7 +208,7 @@ impl Catalogue {
             let sum: u64 = cells.iter().map(|(_, cell)| cell.get()).sum();
             // Handles are resolved before anything is counted. Where more than a configured name tells series apart, one
             // that nobody has counted yet says nothing.
-            if sum > 0 || family.labels.len() < 2 {
+            if sum > 0 || family.is_told_apart_by_names() {
                 page.integer(family, &labels, i128::from(sum));
             }
         }

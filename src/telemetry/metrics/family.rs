@@ -31,6 +31,13 @@ pub enum Kind {
 // === impl Family ===
 
 impl Family {
+    /// Whether nothing but configured names tells its series apart.
+    #[must_use]
+    pub fn is_told_apart_by_names(&self) -> bool {
+        const NAMES: [&str; 5] = ["listener", "route", "upstream", "endpoint", "worker"];
+        self.labels.iter().all(|label| NAMES.contains(label))
+    }
+
     /// Its labels with these values, in its order, as they are written.
     #[must_use]
     pub fn pairs(&self, values: &[&str]) -> String {
@@ -131,6 +138,9 @@ families! {
     ENDPOINT_REQUESTS: Kind::Counter, "sightglass_endpoint_requests_total",
         ["upstream", "endpoint", "outcome"],
         "Attempts at an endpoint that have ended.";
+    ENDPOINT_FAILURES: Kind::Counter, "sightglass_endpoint_failures_total",
+        ["upstream", "endpoint"],
+        "Attempts at an endpoint that were not served, the client aside, or were answered with a status of 500 and above.";
     UPSTREAM_CONNECTIONS: Kind::Gauge, "sightglass_upstream_active_connections",
         ["upstream", "state"],
         "Open connections to an upstream: idle ones wait in a pool, active ones carry requests.";

@@ -43,7 +43,13 @@ struct RouteSeries {
 #[derive(Default)]
 struct UpstreamSeries {
     attempts: Few<(Option<u16>, Outcome), Arc<Histogram>>,
-    endpoints: Vec<Few<Outcome, Counter>>,
+    endpoints: Vec<EndpointSeries>,
+}
+
+#[derive(Default)]
+struct EndpointSeries {
+    attempts: Few<Outcome, Counter>,
+    failures: Option<Counter>,
 }
 
 /// A map for few keys, one of which is asked for nearly always: the found entry moves one place to the front, so that
@@ -64,7 +70,7 @@ impl Tally {
             let mut series = UpstreamSeries::default();
             series
                 .endpoints
-                .resize_with(upstream.endpoints.len(), Few::default);
+                .resize_with(upstream.endpoints.len(), EndpointSeries::default);
             upstreams.push(series);
         }
         Self {
@@ -173,8 +179,16 @@ impl Tally {
                 observe(attempts, u64::from(micros) * 1000, attempt.span_id);
                 if let Some(endpoint) = series.endpoints.get_mut(usize::from(attempt.endpoint)) {
                     endpoint
+                        .attempts
                         .get(attempt.outcome, || sources.endpoint(attempt))
                         .count_alone();
+                    // There from the first attempt on, so that a rate has a zero to rise from.
+                    let failures = endpoint
+                        .failures
+                        .get_or_insert_with(|| sources.failures(attempt));
+                    if attempt.is_failure() {
+                        failures.count_alone();
+                    }
                 }
             }
             // A request that a dead connection gave back unsent goes out anew outside `retry`.
@@ -261,6 +275,16 @@ impl Source {
         let owner = Owner::Endpoint(upstream.name.clone(), address.as_str().into());
         self.catalogue
             .counter(self.wanted(&family::ENDPOINT_REQUESTS, &labels, owner))
+    }
+
+    fn failures(&self, attempt: &Attempt) -> Counter {
+        let upstream = &self.plan.upstreams[usize::from(attempt.upstream)];
+        let endpoint = &upstream.endpoints[usize::from(attempt.endpoint)];
+        let address = endpoint.address.to_string();
+        let labels = [upstream.name.as_str(), &address];
+        let owner = Owner::Endpoint(upstream.name.clone(), address.as_str().into());
+        self.catalogue
+            .counter(self.wanted(&family::ENDPOINT_FAILURES, &labels, owner))
     }
 
     /// Looked up each time: retries are rare.
