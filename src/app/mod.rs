@@ -74,6 +74,7 @@ pub enum StartError {
 pub fn run(app: App) -> Result<(), StartError> {
     let plan = Arc::new(app.plan);
     let bound = bind_listeners(&plan)?;
+    let listening = addresses(&plan, &bound);
     let mut admin_bound =
         server::bind(plan.admin.address, 1).map_err(|source| StartError::Bind {
             what: "admin".to_owned(),
@@ -107,23 +108,19 @@ pub fn run(app: App) -> Result<(), StartError> {
         drawn
             .iter()
             .for_each(|draw| telemetry.catalogue().draw_with(Arc::downgrade(draw)));
-        let threads = Threads::start(&plan, &bound, &graph, &telemetry)?;
-        let sources = sources::of(&telemetry, &graph, addresses(&plan, &bound));
+        let threads = Threads::start(&plan, bound, &graph, &telemetry)?;
+        let sources = sources::of(&telemetry, &graph, listening.clone());
         let socket = admin_bound.sockets.swap_remove(0);
         let admin = admin::serve(control.handle(), socket, &plan.admin, sources)?;
         emit(Event::Started {
-            listeners: addresses(&plan, &bound),
+            listeners: listening.clone(),
             admin: Some(admin.address()),
         });
         Ok((graph, threads, admin, drawn))
     })?;
     drop(starting);
-    emit(Event::Started {
-        listeners: addresses(&plan, &bound),
-        admin: Some(admin.address()),
-    });
     // The ready line: scripts wait for it, so it is written as it is, whatever the log level.
-    let ready = ready_line(&addresses(&plan, &bound), admin.address());
+    let ready = ready_line(&listening, admin.address());
     writeln!(io::stderr(), "{ready}")?;
 
     let reload = Reload {

@@ -42,7 +42,7 @@ impl Threads {
     /// Where the system gives no thread.
     pub(super) fn start(
         plan: &Plan,
-        bound: &[Bound],
+        bound: Vec<Bound>,
         graph: &Arc<ArcSwap<Graph>>,
         telemetry: &Arc<Telemetry>,
     ) -> io::Result<Self> {
@@ -50,13 +50,17 @@ impl Threads {
         let (team, inboxes) = Team::new(gauges.collect());
         let (stage, seen) = watch::channel(Stage::Serving);
         let mut threads = Vec::with_capacity(inboxes.len());
+        // The workers own the sockets: what they close at the drain is closed.
+        let mut sockets: Vec<_> = bound
+            .into_iter()
+            .map(|bound| bound.sockets.into_iter())
+            .collect();
         for (index, inbox) in inboxes.into_iter().enumerate() {
-            let sockets = bound.iter().map(|bound| bound.sockets[index].try_clone());
             let work = Work {
                 index,
                 team: team.clone(),
                 inbox,
-                sockets: sockets.collect::<io::Result<_>>()?,
+                sockets: sockets.iter_mut().filter_map(Iterator::next).collect(),
                 graph: Arc::clone(graph),
                 telemetry: Arc::clone(telemetry),
                 stage: seen.clone(),

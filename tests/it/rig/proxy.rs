@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::client::{Response, get, get_with};
+use super::client::{Response, get_with};
 use super::collector::Collector;
 use super::config::FULL_ACCESS_LOG;
 use super::metrics::Metrics;
@@ -122,7 +122,14 @@ impl Proxy {
     }
 
     pub(crate) fn get_admin(&self, path: &str) -> Response {
-        get(self.admin(), path)
+        self.get_admin_with(path, &[])
+    }
+
+    /// The same with header fields. `Host` is the admin port's own address, as a browser and curl write it.
+    pub(crate) fn get_admin_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let address = self.admin().to_string();
+        let headers = [&[("host", address.as_str())], headers].concat();
+        get_with(self.admin(), path, &headers)
     }
 
     /// The text page of metrics, as it is now.
@@ -135,7 +142,7 @@ impl Proxy {
     /// The OpenMetrics page, with exemplars.
     pub(crate) fn open_metrics(&self) -> Metrics {
         let accept = ("accept", "application/openmetrics-text; version=1.0.0");
-        let page = get_with(self.admin(), "/metrics", &[accept]);
+        let page = self.get_admin_with("/metrics", &[accept]);
         assert_eq!(page.status, 200, "GET /metrics: {}", page.text());
         Metrics::parse(&page.text())
     }

@@ -1,0 +1,685 @@
+//! `/metrics`: every family of the contract after a mixed run, with exactly its labels, and figures that add up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
+
+use super::rig::partner::{check_metrics, partner};
+use super::rig::{
+    Client, Collector, Config, Gate, Http2Client, Metrics, Proxy, Script, Upstream, get, get_with,
+    post, reply,
+};
+
+/// The contract: each family that this issue can produce, with its labels.
+const FAMILIES: [(&str, &[&str]); 31] = [
+    (
+        "http_server_request_duration_seconds",
+        &[
+            "http_request_method",
+            "http_response_status_code",
+            "http_route",
+            "outcome",
+            "route",
+        ],
+    ),
+    ("sightglass_stream_duration_seconds", &["outcome", "route"]),
+    ("http_server_active_requests", &["http_route", "route"]),
+    (
+        "http_server_request_body_size_bytes",
+        &["http_route", "route"],
+    ),
+    (
+        "http_server_response_body_size_bytes",
+        &["http_route", "route"],
+    ),
+    (
+        "http_client_request_duration_seconds",
+        &["http_response_status_code", "outcome", "upstream"],
+    ),
+    ("sightglass_phase_duration_seconds", &["phase", "route"]),
+    ("sightglass_retries_total", &["reason", "route"]),
+    (
+        "sightglass_retry_budget_exhausted_total",
+        &["reason", "route"],
+    ),
+    ("sightglass_rate_limited_total", &["limiter", "route"]),
+    (
+        "sightglass_overloaded_total",
+        &["limiter", "route", "upstream"],
+    ),
+    ("sightglass_endpoint_healthy", &["endpoint", "upstream"]),
+    (
+        "sightglass_endpoint_active_requests",
+        &["endpoint", "upstream"],
+    ),
+    (
+        "sightglass_endpoint_latency_ewma_seconds",
+        &["endpoint", "upstream"],
+    ),
+    (
+        "sightglass_endpoint_requests_total",
+        &["endpoint", "outcome", "upstream"],
+    ),
+    (
+        "sightglass_endpoint_failures_total",
+        &["endpoint", "upstream"],
+    ),
+    (
+        "sightglass_upstream_active_connections",
+        &["state", "upstream"],
+    ),
+    (
+        "sightglass_upstream_connections_opened_total",
+        &["upstream"],
+    ),
+    ("sightglass_active_connections", &["listener"]),
+    ("sightglass_connections_total", &["listener"]),
+    (
+        "sightglass_connection_errors_total",
+        &["listener", "reason"],
+    ),
+    ("sightglass_worker_connections", &["worker"]),
+    ("sightglass_config_generation", &[]),
+    ("sightglass_config_last_reload_success", &[]),
+    ("sightglass_config_reloads_total", &["result"]),
+    ("sightglass_config_info", &["hash"]),
+    (
+        "sightglass_telemetry_items_total",
+        &["reason", "signal", "state"],
+    ),
+    ("sightglass_telemetry_queued_items", &["signal"]),
+    ("sightglass_build_info", &["arch", "os", "version"]),
+    ("process_cpu_seconds_total", &[]),
+    ("process_resident_memory_bytes", &[]),
+];
+
+/// What the mixed run sends, the event stream aside, and how many of it end how.
+const SENT: [(&str, f64); 6] = [
+    ("served", 16.0),
+    ("destination_not_found", 2.0),
+    ("connection_refused", 2.0),
+    ("rate_limited", 2.0),
+    ("overloaded", 1.0),
+    ("client_closed", 1.0),
+];
+
+/// Everything that the proxy can do with a request, at least once.
+struct Mixed {
+    proxy: Proxy,
+    collector: Collector,
+    /// Held so that they answer as long as the proxy runs.
+    _upstreams: Vec<Upstream>,
+}
+
+// === impl Mixed ===
+
+impl Mixed {
+    fn run() -> Self {
+        let collector = Collector::start();
+        let gate = Gate::new();
+        let good = Upstream::ok("hello");
+        let odd = Upstream::status(299);
+        let dead = Upstream::refuse();
+        let script = || Script::new().read_head().read_body();
+        let failing = Upstream::requests([
+            script().send(reply(503, &[], "")),
+            script().send(reply(200, &[], "second")),
+            script().send(reply(503, &[], "")),
+        ]);
+        let stalled = Upstream::script(script().wait(&gate).send(reply(200, &[], "late")));
+        let events = Upstream::answering(|_| {
+            reply(200, &[("content-type", "text/event-stream")], "data: x\n\n")
+        });
+        let upstream = |name: &str, upstream: &Upstream| {
+            format!(
+                "- {{name: {name}, endpoints: [{{address: {}}}]}}\n",
+                upstream.address()
+            )
+        };
+        let upstreams = [
+            upstream("odd", &odd),
+            upstream("dead", &dead),
+            upstream("failing", &failing),
+            upstream("stalled", &stalled),
+            upstream("events", &events),
+        ];
+        let config = Config::new(good.address())
+            .listener("limits: {headers: 90}")
+            .more_routes(ROUTES)
+            .more_upstreams(&upstreams.concat())
+            .traces(collector.address());
+        // The route that the rig gives takes everything: here it shall leave something over.
+        let config = config.to_string().replacen(
+            "match: {path: {prefix: /}}",
+            "match: {path: {prefix: /good}}",
+            1,
+        );
+        let proxy = Proxy::start(&config);
+        let public = proxy.public();
+
+        for _ in 0..5 {
+            assert_eq!(
+                get(public, "/good/secret-path?word=secret-query").status,
+                200
+            );
+        }
+        assert_eq!(post(public, "/good", "a body").status, 200);
+        let http2 = Http2Client::connect(public);
+        for _ in 0..3 {
+            assert_eq!(http2.get("/good/two").status, 200);
+        }
+        let mut client = Client::connect(public);
+        client.request(
+            "SECRETMETHOD",
+            "/good",
+            &[("user-agent", "secret-agent")],
+            b"",
+        );
+        assert_eq!(client.read_response().status, 200);
+        assert_eq!(get(public, "/odd").status, 299);
+        assert_eq!(
+            get_with(public, "/nowhere", &[("host", "secret.host")]).status,
+            404
+        );
+        assert_eq!(get(public, "/nowhere").status, 404);
+        assert_eq!(get(public, "/dead").status, 502);
+        assert_eq!(get(public, "/dead").status, 502);
+        assert_eq!(get(public, "/retried").text(), "second");
+        assert_eq!(get(public, "/exhausted").status, 503);
+        assert_eq!(get(public, "/limited").status, 200);
+        assert_eq!(get(public, "/limited").status, 429);
+        assert_eq!(get(public, "/limited").status, 429);
+        assert_eq!(get(public, "/events").status, 200);
+        assert_eq!(get(public, "/events").status, 200);
+
+        let mut leaving = Client::connect(public);
+        leaving.request("GET", "/crowded", &[], b"");
+        proxy.wait_until("the first is at the upstream", || gate.waiting() == 1);
+        let metrics = proxy.metrics();
+        let active = [("route", "crowded"), ("http_route", "/crowded")];
+        assert_eq!(
+            metrics.get("http_server_active_requests", &active),
+            Some(1.0)
+        );
+        let active = [("upstream", "stalled")];
+        assert_eq!(
+            metrics.get("sightglass_endpoint_active_requests", &active),
+            Some(1.0)
+        );
+        assert_eq!(get(public, "/crowded").status, 503);
+        drop(leaving);
+        proxy.wait_until("the client's leaving is counted", || {
+            ended(&proxy.metrics(), "client_closed") == 1.0
+        });
+        gate.open();
+
+        let mut nonsense = Client::connect(public);
+        nonsense.send("NOT HTTP AT ALL\r\n\r\n");
+        nonsense.read_to_end();
+        proxy.write_config(&config);
+        proxy.signal("HUP");
+        proxy.wait_until("the reload is counted", || {
+            let result = [("result", "success")];
+            proxy
+                .metrics()
+                .get("sightglass_config_reloads_total", &result)
+                == Some(1.0)
+        });
+        proxy.wait_until("the connection error is counted", || {
+            proxy.metrics().sum(
+                "sightglass_connection_errors_total",
+                &[("reason", "malformed")],
+            ) == 1.0
+        });
+        Self {
+            proxy,
+            collector,
+            _upstreams: vec![good, odd, dead, failing, stalled, events],
+        }
+    }
+
+    fn finish(self) {
+        self.proxy.finish_traced(&self.collector);
+    }
+}
+
+const ROUTES: &str = "
+- {name: odd, match: {path: {exact: /odd}}, upstream: odd}
+- {name: dead, match: {path: {exact: /dead}}, upstream: dead}
+- {name: limited, match: {path: {exact: /limited}}, upstream: web, rate_limit: {rate: 1/m, burst: 1, key: all}}
+- {name: crowded, match: {path: {exact: /crowded}}, upstream: stalled, concurrency: 1}
+- {name: events, match: {path: {exact: /events}}, upstream: events}
+- {name: retried, match: {path: {exact: /retried}}, upstream: failing, retry: {attempts: 2, when: [503]}}
+- name: exhausted
+  match: {path: {exact: /exhausted}}
+  upstream: failing
+  retry: {attempts: 2, when: [503], budget: {ratio: 0%, min_per_second: 0}}
+";
+
+fn ended(metrics: &Metrics, outcome: &str) -> f64 {
+    metrics.sum(
+        "http_server_request_duration_seconds_count",
+        &[("outcome", outcome)],
+    )
+}
+
+/// The family of a sample, and what tells its series apart.
+fn family(name: &str, labels: &BTreeMap<String, String>) -> (String, Vec<String>) {
+    let is_histogram = |base: &str| {
+        FAMILIES
+            .iter()
+            .any(|(family, _)| *family == base && !family.ends_with("_total"))
+    };
+    let base = ["_bucket", "_sum", "_count"]
+        .iter()
+        .filter_map(|suffix| name.strip_suffix(suffix))
+        .find(|base| is_histogram(base))
+        .unwrap_or(name);
+    let labels = labels.keys().filter(|label| *label != "le").cloned();
+    (base.to_owned(), labels.collect())
+}
+
+#[test]
+fn every_family_of_the_contract_is_there_with_exactly_its_labels() {
+    let mixed = Mixed::run();
+    let metrics = mixed.proxy.metrics();
+    let mut seen: BTreeMap<String, BTreeSet<Vec<String>>> = BTreeMap::new();
+    for sample in metrics.all() {
+        let (family, labels) = family(&sample.name, &sample.labels);
+        seen.entry(family).or_default().insert(labels);
+    }
+    for (name, labels) in FAMILIES {
+        let wanted: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+        assert_eq!(
+            seen.remove(name),
+            Some(BTreeSet::from([wanted])),
+            "{name} and its labels"
+        );
+    }
+    let unknown: Vec<&String> = seen
+        .keys()
+        .filter(|name| !name.starts_with("process_") && !name.starts_with("tokio_"))
+        .collect();
+    assert!(unknown.is_empty(), "not in the contract: {unknown:?}");
+    mixed.finish();
+}
+
+#[test]
+fn each_request_is_counted_once_and_the_phases_add_up_to_the_durations() {
+    let mixed = Mixed::run();
+    let metrics = mixed.proxy.metrics();
+    for (outcome, count) in SENT {
+        assert_eq!(ended(&metrics, outcome), count, "{outcome}");
+    }
+    let all = metrics.sum("http_server_request_duration_seconds_count", &[]);
+    assert_eq!(all, SENT.iter().map(|(_, count)| count).sum::<f64>());
+    let size = "http_server_response_body_size_bytes";
+    assert_eq!(metrics.sum(&format!("{size}_count"), &[]), all);
+    assert_eq!(
+        metrics.get(&format!("{size}_sum"), &[("route", "retried")]),
+        Some(6.0)
+    );
+    let size = "http_server_request_body_size_bytes_sum";
+    assert_eq!(metrics.get(size, &[("route", "web")]), Some(6.0));
+
+    // Of event streams the duration ends with the head, the phases with the stream.
+    let sum = |name: &str, route: &str| metrics.sum(name, &[("route", route)]);
+    for route in metrics.label_values("sightglass_phase_duration_seconds_sum", "route") {
+        let phases = sum("sightglass_phase_duration_seconds_sum", &route);
+        let whole = match route.as_str() {
+            "events" => sum("sightglass_stream_duration_seconds_sum", &route),
+            _ => sum("http_server_request_duration_seconds_sum", &route),
+        };
+        assert!(
+            (phases - whole).abs() < 1e-6,
+            "{route}: phases {phases}, durations {whole}"
+        );
+    }
+    let events = [("route", "events")];
+    assert_eq!(
+        metrics.sum("sightglass_stream_duration_seconds_count", &events),
+        2.0
+    );
+
+    // Two more attempts than exchanges that had one: one was retried, and none of what was refused had any.
+    let attempts = metrics.sum("http_client_request_duration_seconds_count", &[]);
+    assert_eq!(attempts, 16.0 + 2.0 + 1.0 + 1.0);
+    assert_eq!(
+        metrics.sum("sightglass_endpoint_requests_total", &[]),
+        attempts
+    );
+    let failed = |upstream| {
+        metrics.sum(
+            "sightglass_endpoint_failures_total",
+            &[("upstream", upstream)],
+        )
+    };
+    assert_eq!((failed("failing"), failed("dead")), (2.0, 2.0));
+    assert_eq!((failed("web"), failed("stalled")), (0.0, 0.0));
+    for (name, labels, count) in [
+        (
+            "sightglass_retries_total",
+            [("route", "retried"), ("reason", "503")],
+            1.0,
+        ),
+        (
+            "sightglass_retry_budget_exhausted_total",
+            [("route", "exhausted"), ("reason", "503")],
+            1.0,
+        ),
+        (
+            "sightglass_rate_limited_total",
+            [("route", "limited"), ("limiter", "rate_limit")],
+            2.0,
+        ),
+        (
+            "sightglass_overloaded_total",
+            [("route", "crowded"), ("limiter", "concurrency")],
+            1.0,
+        ),
+    ] {
+        assert_eq!(metrics.get(name, &labels), Some(count), "{name}");
+    }
+    mixed.finish();
+}
+
+#[test]
+fn what_is_now_goes_back_to_zero_when_it_is_over() {
+    let mixed = Mixed::run();
+    let proxy = &mixed.proxy;
+    proxy.wait_until("nothing is active", || {
+        let metrics = proxy.metrics();
+        [
+            "http_server_active_requests",
+            "sightglass_endpoint_active_requests",
+            "sightglass_active_connections",
+            "sightglass_worker_connections",
+        ]
+        .iter()
+        .all(|name| metrics.sum(name, &[]) == 0.0)
+            && metrics.sum(
+                "sightglass_upstream_active_connections",
+                &[("state", "active")],
+            ) == 0.0
+    });
+    let metrics = proxy.metrics();
+    assert_eq!(
+        metrics.label_values("sightglass_worker_connections", "worker"),
+        ["0", "1"]
+    );
+    // The one to the stalled upstream went with its client.
+    let pooled = metrics.sum(
+        "sightglass_upstream_active_connections",
+        &[("state", "idle")],
+    );
+    assert!(pooled >= 1.0, "connections are kept: {pooled}");
+    let opened = metrics.sum("sightglass_upstream_connections_opened_total", &[]);
+    assert!(opened >= pooled, "{opened} opened, {pooled} kept");
+    mixed.finish();
+}
+
+#[test]
+fn no_label_holds_a_word_of_a_client() {
+    let mixed = Mixed::run();
+    let metrics = mixed.proxy.metrics();
+    let count = "http_server_request_duration_seconds_count";
+    let other = |label| metrics.sum(count, &[(label, "_OTHER")]);
+    assert_eq!(other("http_request_method"), 1.0);
+    assert_eq!(other("http_response_status_code"), 1.0);
+    assert_eq!(
+        metrics.sum(count, &[("route", "_unmatched"), ("http_route", "")]),
+        2.0
+    );
+    for page in ["/metrics", "/api/v1/routes"] {
+        let page = mixed.proxy.get_admin(page);
+        assert_eq!(page.status, 200);
+        let page = page.text().to_lowercase();
+        assert!(!page.contains("secret"), "{page}");
+    }
+    mixed.finish();
+}
+
+#[test]
+fn promtool_and_prometheus_client_are_content_with_their_pages() {
+    let mixed = Mixed::run();
+    let proxy = &mixed.proxy;
+    let text = proxy.get_admin("/metrics");
+    assert_eq!(
+        text.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    assert!(!text.text().contains(" # {"), "no exemplar in plain text");
+    if let Some(said) = check_metrics(&text.text()) {
+        assert_eq!(said, "", "promtool check metrics");
+    }
+
+    let accept = [(
+        "accept",
+        "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+    )];
+    let open = proxy.get_admin_with("/metrics", &accept);
+    assert_eq!(
+        open.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    if let Some(families) = read_by_prometheus_client(&open.text()) {
+        for (name, _) in FAMILIES {
+            let base = name.trim_end_matches("_total");
+            assert!(families.contains(base), "{base} is not among {families}");
+        }
+    }
+    let exemplars: Vec<_> = proxy
+        .open_metrics()
+        .samples("http_server_request_duration_seconds_bucket", &[])
+        .into_iter()
+        .filter_map(|sample| sample.exemplar.clone())
+        .collect();
+    assert!(!exemplars.is_empty());
+    proxy.wait_until("each exemplar is a span that was exported", || {
+        exemplars.iter().all(|(labels, value)| {
+            let spans = mixed.collector.trace(&labels["trace_id"]);
+            *value > 0.0 && spans.iter().any(|span| span.span_id == labels["span_id"])
+        })
+    });
+    mixed.finish();
+}
+
+#[test]
+fn exemplars_are_of_kept_traces_alone_and_can_be_turned_off() {
+    let (upstream, collector) = (Upstream::ok("hello"), Collector::start());
+    let traces = format!(
+        "traces: {{otlp: {{endpoint: \"{}\", protocol: grpc}}, sample: 0%}}",
+        collector.url()
+    );
+    let exemplars = |proxy: &Proxy| {
+        let metrics = proxy.open_metrics();
+        let with = metrics
+            .all()
+            .iter()
+            .filter(|sample| sample.exemplar.is_some());
+        with.count()
+    };
+    let config = Config::new(upstream.address()).telemetry(&traces);
+    let proxy = Proxy::start(&config);
+    assert_eq!(get(proxy.public(), "/").status, 200);
+    proxy.wait_log_lines(1);
+    assert_eq!(exemplars(&proxy), 0, "it was not kept");
+    upstream.shut();
+    assert_eq!(get(proxy.public(), "/").status, 502);
+    proxy.wait_log_lines(2);
+    assert!(exemplars(&proxy) > 0, "failures are kept");
+    proxy.finish();
+
+    let proxy = Proxy::start(config.telemetry("metrics: {exemplars: false}"));
+    assert_eq!(get(proxy.public(), "/").status, 502);
+    proxy.wait_log_lines(1);
+    assert_eq!(exemplars(&proxy), 0);
+    proxy.finish();
+}
+
+#[test]
+fn a_reload_is_counted_whether_it_takes_or_not() {
+    let upstream = Upstream::ok("hello");
+    let config = Config::new(upstream.address());
+    let proxy = Proxy::start(&config);
+    let state = |metrics: &Metrics| {
+        (
+            metrics.get("sightglass_config_generation", &[]),
+            metrics.get("sightglass_config_last_reload_success", &[]),
+            metrics.label_values("sightglass_config_info", "hash"),
+        )
+    };
+    let reloads = |result| {
+        let metrics = proxy.metrics();
+        metrics.sum("sightglass_config_reloads_total", &[("result", result)])
+    };
+    let (generation, success, first) = state(&proxy.metrics());
+    assert_eq!((generation, success), (Some(1.0), Some(1.0)));
+
+    proxy.write_config("listeners: nonsense");
+    proxy.signal("HUP");
+    proxy.wait_until("the failure is counted", || reloads("failure") == 1.0);
+    assert_eq!(
+        state(&proxy.metrics()),
+        (Some(1.0), Some(0.0), first.clone())
+    );
+    assert_eq!(get(proxy.public(), "/").status, 200);
+
+    proxy.write_config(config.route("max_body: 1MiB"));
+    proxy.signal("HUP");
+    proxy.wait_until("the success is counted", || reloads("success") == 1.0);
+    let (generation, success, second) = state(&proxy.metrics());
+    assert_eq!((generation, success), (Some(2.0), Some(1.0)));
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_ne!(first, second);
+    assert_eq!(get(proxy.public(), "/").status, 200);
+    assert_eq!(proxy.wait_log_lines(2)[1]["config_generation"], 2);
+    proxy.finish();
+}
+
+#[test]
+fn the_series_of_an_endpoint_and_of_a_route_go_with_them() {
+    let (first, second) = (Upstream::ok("1"), Upstream::ok("2"));
+    let both = Config::new(first.address())
+        .endpoint(second.address())
+        .more_routes("- {name: extra, match: {path: {exact: /extra}}, upstream: web}");
+    let proxy = Proxy::start(&both);
+    for path in ["/", "/", "/", "/extra"] {
+        assert_eq!(get(proxy.public(), path).status, 200);
+    }
+    let is_there = |what: &str| {
+        let page = proxy.get_admin("/metrics").text();
+        page.contains(what)
+    };
+    let gone = format!("endpoint=\"{}\"", second.address());
+    let stays = format!("endpoint=\"{}\"", first.address());
+    proxy.wait_until("all is there", || {
+        is_there(&gone) && is_there(&stays) && is_there("route=\"extra\"")
+    });
+    proxy.write_config(Config::new(first.address()));
+    proxy.signal("HUP");
+    proxy.wait_until("the reload is done", || {
+        proxy.metrics().get("sightglass_config_generation", &[]) == Some(2.0)
+    });
+    assert!(!is_there(&gone) && !is_there("route=\"extra\""));
+    assert!(is_there(&stays) && is_there("route=\"web\""));
+    drop(proxy);
+}
+
+#[test]
+fn one_bad_endpoint_of_ten_is_plain_to_see() {
+    let good: Vec<Upstream> = (0..9).map(|_| Upstream::ok("good")).collect();
+    let bad = Upstream::status(500);
+    let config = good
+        .iter()
+        .fold(Config::new(bad.address()), |config, good| {
+            config.endpoint(good.address())
+        });
+    let proxy = Proxy::start(config.upstream("balance: round_robin"));
+    let mut client = Client::connect(proxy.public());
+    for _ in 0..40 {
+        client.request("GET", "/", &[], b"");
+        client.read_response();
+    }
+    let metrics = proxy.metrics();
+    let failures = metrics.samples("sightglass_endpoint_failures_total", &[]);
+    assert_eq!(failures.len(), 10, "each that was asked has its series");
+    for sample in failures {
+        let is_bad = sample.labels["endpoint"] == bad.address().to_string();
+        assert_eq!(sample.value > 0.0, is_bad, "{sample:?}");
+    }
+    proxy.finish();
+}
+
+#[test]
+fn the_process_and_its_runtimes_say_how_they_are() {
+    let upstream = Upstream::ok("hello");
+    let proxy = Proxy::start(Config::new(upstream.address()));
+    let before = proxy.metrics();
+    for _ in 0..50 {
+        get(proxy.public(), "/");
+    }
+    let metrics = proxy.metrics();
+    let runtimes = metrics.label_values("tokio_workers", "runtime");
+    assert_eq!(runtimes, ["control", "worker-0", "worker-1"]);
+    for name in [
+        "tokio_alive_tasks",
+        "tokio_global_queue_depth",
+        "tokio_worker_park_total",
+        "tokio_worker_busy_seconds_total",
+    ] {
+        assert_eq!(metrics.label_values(name, "runtime"), runtimes, "{name}");
+    }
+    for name in ["tokio_worker_busy_seconds_total", "tokio_worker_park_total"] {
+        assert!(
+            metrics.sum(name, &[]) > before.sum(name, &[]),
+            "{name} rises"
+        );
+    }
+    for name in [
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+        "process_threads",
+        "process_start_time_seconds",
+    ] {
+        assert!(metrics.get(name, &[]) > Some(0.0), "{name}");
+    }
+    assert_eq!(metrics.get("sightglass_build_info", &[]), Some(1.0));
+    assert_eq!(
+        metrics.sum("sightglass_connections_total", &[("listener", "public")]),
+        50.0
+    );
+    proxy.finish();
+}
+
+/// The names of the families as prometheus_client's strict parser reads them; none where it is not installed.
+fn read_by_prometheus_client(page: &str) -> Option<String> {
+    let python = partner("python3")?;
+    let is_there = Command::new(&python)
+        .args(["-c", "import prometheus_client"])
+        .stderr(Stdio::null())
+        .status();
+    if !is_there.is_ok_and(|status| status.success()) {
+        let is_required =
+            std::env::var_os("SIGHTGLASS_REQUIRE_PARTNERS").is_some_and(|it| it == "1");
+        assert!(!is_required, "python3 has no prometheus_client");
+        eprintln!("skipped: python3 has no prometheus_client");
+        return None;
+    }
+    let dir = tempfile::TempDir::new().expect("a temporary directory can be made");
+    let file = dir.path().join("page");
+    std::fs::write(&file, page).expect("a temporary directory takes files");
+    let script = "import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read
+print(*(family.name for family in read(open(sys.argv[1]).read())))";
+    let output = Command::new(&python)
+        .args(["-c", script])
+        .arg(&file)
+        .output()
+        .expect("python can be started");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "prometheus_client says: {said}");
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
