@@ -207,7 +207,7 @@ pub fn emit(event: Event) {
             info!(target: "sightglass", lost, ?after, "the collector takes spans again");
         }
         Event::LogFailing { why } => {
-            warn!(target: "sightglass", why, "the access log cannot be written");
+            warn!(target: "sightglass", why, "the access log loses lines");
         }
         Event::LogRecovered { lost } => {
             info!(target: "sightglass", lost, "the access log is written again");

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::LogError;
 use super::writer::Destination;
 use crate::config::LogOutput;
+use crate::telemetry::event::{Event, emit};
 use crate::telemetry::ledger::{DropReason, Ledger, Signal};
 
 /// The way to the thread.
@@ -100,14 +101,27 @@ fn run(
     ledger: &Ledger,
 ) {
     let account = ledger.account(Signal::Logs);
+    // Lines lost since it last went well, where it does not now: said when that begins and when it is over.
+    let mut failing: Option<u64> = None;
     for order in orders {
         match order {
             Order::Lines(mut lines, count) => {
                 match destination.write(&lines) {
-                    Ok(()) => account.export(count),
+                    Ok(()) => {
+                        account.export(count);
+                        if let Some(lost) = failing.take() {
+                            emit(Event::LogRecovered { lost });
+                        }
+                    }
                     Err((written, error)) => {
+                        let lost = count - written.min(count);
                         account.export(written);
-                        account.drop(count - written.min(count), DropReason::WriteFailed);
+                        account.drop(lost, DropReason::WriteFailed);
+                        if failing.is_none() {
+                            let why = error.to_string();
+                            emit(Event::LogFailing { why });
+                        }
+                        *failing.get_or_insert(0) += lost;
                         if !matches!(error, LogError::Closed) {
                             account.fail(&error.to_string()); // else that hides why it is closed
                         }
