@@ -8,10 +8,14 @@
     reason = "in a test a broken expectation is the result"
 )]
 
+mod access_log;
+mod admin;
 mod architecture;
 mod balancing;
+mod collector_outage;
 mod command_line;
 mod demo;
+mod end_to_end;
 mod hygiene;
 mod limits;
 mod metrics;

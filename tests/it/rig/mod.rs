@@ -44,6 +44,7 @@ pub(crate) mod partner;
 mod port;
 mod program;
 mod proxy;
+mod relay;
 mod script;
 mod tests;
 mod upstream;
@@ -60,6 +61,7 @@ pub(crate) use http2::{
 pub(crate) use metrics::{Metrics, Sample};
 pub(crate) use program::Program;
 pub(crate) use proxy::Proxy;
+pub(crate) use relay::Relay;
 pub(crate) use script::{Gate, Script};
 pub(crate) use upstream::{Ended, Request, Upstream, reply};
 pub(crate) use wire::{Body, Head, Headers};

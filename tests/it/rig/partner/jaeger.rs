@@ -82,6 +82,24 @@ impl Jaeger {
             .cloned()
     }
 
+    /// Every trace of a service in the last hour, at most so many.
+    pub(crate) fn traces(&self, service: &str, limit: usize) -> Vec<Value> {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("the clock is after 1970");
+        let (start, end) = (
+            now.as_micros() - 3_600_000_000,
+            now.as_micros() + 60_000_000,
+        );
+        let path = format!("/api/traces?service={service}&limit={limit}&start={start}&end={end}");
+        let response = get(self.ports.query.address(), &path);
+        assert_eq!(response.status, 200, "GET {path}: {}", response.text());
+        response.json()["data"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    }
+
     /// Waits until a trace has at least this many spans and returns them.
     pub(crate) fn wait_for_spans(&self, trace_id: &str, count: usize) -> Vec<Value> {
         let spans = || {

@@ -1,0 +1,259 @@
+//! A run in which everything happens that the metrics can tell, and the table of what they are to tell.
+
+use super::super::rig::{
+    Client, Collector, Config, Gate, Http2Client, Metrics, Proxy, Script, Upstream, get, get_with,
+    post, reply,
+};
+
+/// The contract: each family that this issue can produce, with its labels.
+pub(super) const FAMILIES: [(&str, &[&str]); 31] = [
+    (
+        "http_server_request_duration_seconds",
+        &[
+            "http_request_method",
+            "http_response_status_code",
+            "http_route",
+            "outcome",
+            "route",
+        ],
+    ),
+    ("sightglass_stream_duration_seconds", &["outcome", "route"]),
+    ("http_server_active_requests", &["http_route", "route"]),
+    (
+        "http_server_request_body_size_bytes",
+        &["http_route", "route"],
+    ),
+    (
+        "http_server_response_body_size_bytes",
+        &["http_route", "route"],
+    ),
+    (
+        "http_client_request_duration_seconds",
+        &["http_response_status_code", "outcome", "upstream"],
+    ),
+    ("sightglass_phase_duration_seconds", &["phase", "route"]),
+    ("sightglass_retries_total", &["reason", "route"]),
+    (
+        "sightglass_retry_budget_exhausted_total",
+        &["reason", "route"],
+    ),
+    ("sightglass_rate_limited_total", &["limiter", "route"]),
+    (
+        "sightglass_overloaded_total",
+        &["limiter", "route", "upstream"],
+    ),
+    ("sightglass_endpoint_healthy", &["endpoint", "upstream"]),
+    (
+        "sightglass_endpoint_active_requests",
+        &["endpoint", "upstream"],
+    ),
+    (
+        "sightglass_endpoint_latency_ewma_seconds",
+        &["endpoint", "upstream"],
+    ),
+    (
+        "sightglass_endpoint_requests_total",
+        &["endpoint", "outcome", "upstream"],
+    ),
+    (
+        "sightglass_endpoint_failures_total",
+        &["endpoint", "upstream"],
+    ),
+    (
+        "sightglass_upstream_active_connections",
+        &["state", "upstream"],
+    ),
+    (
+        "sightglass_upstream_connections_opened_total",
+        &["upstream"],
+    ),
+    ("sightglass_active_connections", &["listener"]),
+    ("sightglass_connections_total", &["listener"]),
+    (
+        "sightglass_connection_errors_total",
+        &["listener", "reason"],
+    ),
+    ("sightglass_worker_connections", &["worker"]),
+    ("sightglass_config_generation", &[]),
+    ("sightglass_config_last_reload_success", &[]),
+    ("sightglass_config_reloads_total", &["result"]),
+    ("sightglass_config_info", &["hash"]),
+    (
+        "sightglass_telemetry_items_total",
+        &["reason", "signal", "state"],
+    ),
+    ("sightglass_telemetry_queued_items", &["signal"]),
+    ("sightglass_build_info", &["arch", "os", "version"]),
+    ("process_cpu_seconds_total", &[]),
+    ("process_resident_memory_bytes", &[]),
+];
+
+/// What the mixed run sends, the event stream aside, and how many of it end how.
+pub(super) const SENT: [(&str, f64); 6] = [
+    ("served", 16.0),
+    ("destination_not_found", 2.0),
+    ("connection_refused", 2.0),
+    ("rate_limited", 2.0),
+    ("overloaded", 1.0),
+    ("client_closed", 1.0),
+];
+
+/// Everything that the proxy can do with a request, at least once.
+pub(super) struct Mixed {
+    pub(super) proxy: Proxy,
+    pub(super) collector: Collector,
+    /// Held so that they answer as long as the proxy runs.
+    _upstreams: Vec<Upstream>,
+}
+
+// === impl Mixed ===
+
+impl Mixed {
+    pub(super) fn run() -> Self {
+        let collector = Collector::start();
+        let gate = Gate::new();
+        let good = Upstream::ok("hello");
+        let odd = Upstream::status(299);
+        let dead = Upstream::refuse();
+        let script = || Script::new().read_head().read_body();
+        let failing = Upstream::requests([
+            script().send(reply(503, &[], "")),
+            script().send(reply(200, &[], "second")),
+            script().send(reply(503, &[], "")),
+        ]);
+        let stalled = Upstream::script(script().wait(&gate).send(reply(200, &[], "late")));
+        let events = Upstream::answering(|_| {
+            reply(200, &[("content-type", "text/event-stream")], "data: x\n\n")
+        });
+        let upstream = |name: &str, upstream: &Upstream| {
+            format!(
+                "- {{name: {name}, endpoints: [{{address: {}}}]}}\n",
+                upstream.address()
+            )
+        };
+        let upstreams = [
+            upstream("odd", &odd),
+            upstream("dead", &dead),
+            upstream("failing", &failing),
+            upstream("stalled", &stalled),
+            upstream("events", &events),
+        ];
+        let config = Config::new(good.address())
+            .listener("limits: {headers: 90}")
+            .more_routes(ROUTES)
+            .more_upstreams(&upstreams.concat())
+            .traces(collector.address());
+        // The route that the rig gives takes everything: here it shall leave something over.
+        let config = config.to_string().replacen(
+            "match: {path: {prefix: /}}",
+            "match: {path: {prefix: /good}}",
+            1,
+        );
+        let proxy = Proxy::start(&config);
+        let public = proxy.public();
+
+        for _ in 0..5 {
+            assert_eq!(
+                get(public, "/good/secret-path?word=secret-query").status,
+                200
+            );
+        }
+        assert_eq!(post(public, "/good", "a body").status, 200);
+        let http2 = Http2Client::connect(public);
+        for _ in 0..3 {
+            assert_eq!(http2.get("/good/two").status, 200);
+        }
+        let mut client = Client::connect(public);
+        client.request(
+            "SECRETMETHOD",
+            "/good",
+            &[("user-agent", "secret-agent")],
+            b"",
+        );
+        assert_eq!(client.read_response().status, 200);
+        assert_eq!(get(public, "/odd").status, 299);
+        assert_eq!(
+            get_with(public, "/nowhere", &[("host", "secret.host")]).status,
+            404
+        );
+        assert_eq!(get(public, "/nowhere").status, 404);
+        assert_eq!(get(public, "/dead").status, 502);
+        assert_eq!(get(public, "/dead").status, 502);
+        assert_eq!(get(public, "/retried").text(), "second");
+        assert_eq!(get(public, "/exhausted").status, 503);
+        assert_eq!(get(public, "/limited").status, 200);
+        assert_eq!(get(public, "/limited").status, 429);
+        assert_eq!(get(public, "/limited").status, 429);
+        assert_eq!(get(public, "/events").status, 200);
+        assert_eq!(get(public, "/events").status, 200);
+
+        let mut leaving = Client::connect(public);
+        leaving.request("GET", "/crowded", &[], b"");
+        proxy.wait_until("the first is at the upstream", || gate.waiting() == 1);
+        let metrics = proxy.metrics();
+        let active = [("route", "crowded"), ("http_route", "/crowded")];
+        assert_eq!(
+            metrics.get("http_server_active_requests", &active),
+            Some(1.0)
+        );
+        let active = [("upstream", "stalled")];
+        assert_eq!(
+            metrics.get("sightglass_endpoint_active_requests", &active),
+            Some(1.0)
+        );
+        assert_eq!(get(public, "/crowded").status, 503);
+        drop(leaving);
+        proxy.wait_until("the client's leaving is counted", || {
+            ended(&proxy.metrics(), "client_closed") == 1.0
+        });
+        gate.open();
+
+        let mut nonsense = Client::connect(public);
+        nonsense.send("NOT HTTP AT ALL\r\n\r\n");
+        nonsense.read_to_end();
+        proxy.write_config(&config);
+        proxy.signal("HUP");
+        proxy.wait_until("the reload is counted", || {
+            let result = [("result", "success")];
+            proxy
+                .metrics()
+                .get("sightglass_config_reloads_total", &result)
+                == Some(1.0)
+        });
+        proxy.wait_until("the connection error is counted", || {
+            proxy.metrics().sum(
+                "sightglass_connection_errors_total",
+                &[("reason", "malformed")],
+            ) == 1.0
+        });
+        Self {
+            proxy,
+            collector,
+            _upstreams: vec![good, odd, dead, failing, stalled, events],
+        }
+    }
+
+    pub(super) fn finish(self) {
+        self.proxy.finish_traced(&self.collector);
+    }
+}
+
+const ROUTES: &str = "
+- {name: odd, match: {path: {exact: /odd}}, upstream: odd}
+- {name: dead, match: {path: {exact: /dead}}, upstream: dead}
+- {name: limited, match: {path: {exact: /limited}}, upstream: web, rate_limit: {rate: 1/m, burst: 1, key: all}}
+- {name: crowded, match: {path: {exact: /crowded}}, upstream: stalled, concurrency: 1}
+- {name: events, match: {path: {exact: /events}}, upstream: events}
+- {name: retried, match: {path: {exact: /retried}}, upstream: failing, retry: {attempts: 2, when: [503]}}
+- name: exhausted
+  match: {path: {exact: /exhausted}}
+  upstream: failing
+  retry: {attempts: 2, when: [503], budget: {ratio: 0%, min_per_second: 0}}
+";
+
+pub(super) fn ended(metrics: &Metrics, outcome: &str) -> f64 {
+    metrics.sum(
+        "http_server_request_duration_seconds_count",
+        &[("outcome", outcome)],
+    )
+}
