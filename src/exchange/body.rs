@@ -266,14 +266,16 @@ impl Body for ResponseBody {
             },
             Self::Upstream(body) => {
                 let mut frame = ready!(Pin::new(&mut body.inner).poll_frame(cx));
-                if let Some(Ok(frame)) = &mut frame
-                    && let Some(trailers) = frame.trailers_mut()
-                {
-                    trailers::clean(trailers);
-                }
-                let is_over = match &frame {
+                let is_over = match &mut frame {
                     None => true,
-                    Some(Ok(_)) => body.inner.is_end_stream(),
+                    Some(Ok(frame)) => match frame.trailers_mut() {
+                        // Nothing follows them, and hyper's server does not ask whether.
+                        Some(trailers) => {
+                            trailers::clean(trailers);
+                            true
+                        }
+                        None => body.inner.is_end_stream(),
+                    },
                     Some(Err(_)) => false,
                 };
                 if is_over && let Some(lease) = body.lease.take() {

@@ -109,11 +109,13 @@ impl Body for ObservedBody {
                     let size = data.remaining() as u64;
                     this.open.exchange.count_out(size);
                     this.left = this.left.map(|left| left.saturating_sub(size));
-                } else if let Some(trailers) = frame.trailers_ref()
-                    && let Some(status) = trailers.get("grpc-status")
-                    && let Some(status) = status.to_str().ok().and_then(|text| text.parse().ok())
-                {
-                    this.open.exchange.note_grpc_status(status);
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    this.left = Some(0); // nothing follows trailers, and hyper does not ask whether
+                    let status = trailers.get("grpc-status");
+                    let status = status.and_then(|status| status.to_str().ok()?.parse().ok());
+                    if let Some(status) = status {
+                        this.open.exchange.note_grpc_status(status);
+                    }
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
