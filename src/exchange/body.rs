@@ -2,6 +2,8 @@
 //!
 //! They carry, count and note; they buffer nothing. A `BoxBody` would cost an allocation and a virtual call a frame.
 
+use std::error::Error as _;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -39,6 +41,8 @@ pub struct ClientBody {
     inner: Incoming,
     exchange: Exchange,
     left: Option<u64>,
+    /// Whether all of it has come.
+    is_over: bool,
 }
 
 /// The body of a response, from the upstream or from ourselves.
@@ -78,6 +82,7 @@ impl RequestBody {
             inner,
             exchange: exchange.clone(),
             left: None,
+            is_over: false,
         })
     }
 
@@ -161,11 +166,14 @@ impl Body for ClientBody {
         };
         Poll::Ready(match frame {
             None => {
+                self.is_over = true;
                 self.exchange.upload(Phase::Wait);
                 None
             }
             Some(Ok(mut frame)) => {
+                self.is_over = self.inner.is_end_stream();
                 if let Some(trailers) = frame.trailers_mut() {
+                    self.is_over = true;
                     trailers::clean(trailers);
                 }
                 let size = frame.data_ref().map_or(0, |data| data.remaining() as u64);
@@ -178,7 +186,7 @@ impl Body for ClientBody {
                     };
                     self.left = Some(left);
                 }
-                let next = if self.inner.is_end_stream() {
+                let next = if self.is_over {
                     Phase::Wait
                 } else {
                     Phase::SendUpstream
@@ -186,19 +194,18 @@ impl Body for ClientBody {
                 self.exchange.upload(next);
                 Some(Ok(frame))
             }
-            Some(Err(error)) => Some(Err(
-                if error.is_incomplete_message() || error.is_canceled() {
-                    let gone = BodyError {
-                        outcome: Outcome::ClientClosed,
-                        status: Outcome::ClientClosed.status(),
-                        detail: "the client went away in the middle of its body",
-                    };
-                    self.exchange.note_body_error(gone);
-                    gone
-                } else {
-                    self.fail(400, "the request body is malformed")
-                },
-            )),
+            Some(Err(error)) if is_malformed(&error) => {
+                Some(Err(self.fail(400, "the request body is malformed")))
+            }
+            Some(Err(_)) => {
+                let gone = BodyError {
+                    outcome: Outcome::ClientClosed,
+                    status: Outcome::ClientClosed.status(),
+                    detail: "the client went away in the middle of its body",
+                };
+                self.exchange.note_body_error(gone);
+                Some(Err(gone))
+            }
         })
     }
 
@@ -221,6 +228,30 @@ impl ClientBody {
         self.exchange.note_body_error(error);
         error
     }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.exchange.connection().note_unread();
+        }
+    }
+}
+
+/// Whether what came of a request's body breaks the rules; every other error is the end of the stream or connection.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let Some(source) = error.source() else {
+        return false;
+    };
+    if let Some(error) = source.downcast_ref::<io::Error>() {
+        return matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+        );
+    }
+    source
+        .downcast_ref::<h2::Error>()
+        .is_some_and(|error| !error.is_io() && !error.is_remote())
 }
 
 // === impl ResponseBody ===

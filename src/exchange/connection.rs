@@ -28,6 +28,7 @@ pub struct Connection {
     /// The longest pause of a body on the client's side.
     pub body_timeout: Duration,
     is_http2: Cell<bool>,
+    has_unread: Cell<bool>,
     first_byte: Cell<Option<Instant>>,
     idle_since: Cell<Instant>,
     last_read: Cell<Instant>,
@@ -86,6 +87,7 @@ impl Connection {
             is_tls,
             body_timeout,
             is_http2: Cell::new(false),
+            has_unread: Cell::new(false),
             first_byte: Cell::new(None),
             idle_since: Cell::new(now),
             last_read: Cell::new(now),
@@ -147,9 +149,23 @@ impl Connection {
         self.first_byte.set(None);
     }
 
-    /// Ends it: the task that drives it drops it at its next poll.
+    /// Notes that the client may still be sending what nobody will read.
+    pub fn note_unread(&self) {
+        self.has_unread.set(true);
+    }
+
+    /// Whether the client may still be sending what nobody will read.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        self.has_unread.get()
+    }
+
+    /// Ends it: the task that drives it drops it at its next poll. The first reason stands; only a drain, which waits,
+    /// gives way to another.
     pub fn cut(&self, why: Cut) {
-        self.cut.set(Some(why));
+        if matches!(self.cut.get(), None | Some(Cut::Drain)) {
+            self.cut.set(Some(why));
+        }
         if let Some(driver) = self.driver.borrow().as_ref() {
             driver.wake_by_ref();
         }

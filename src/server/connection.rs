@@ -12,10 +12,10 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::io::ClientIo;
+use super::io::{ClientIo, Left, linger};
 use super::sniff::{Opening, opening};
 use super::worker::{ListenerParts, Worker};
-use crate::exchange::{Arrival, Connection, Cut, OnThisWorker};
+use crate::exchange::{Activity, Arrival, Connection, Cut, OnThisWorker};
 use crate::graph::FrontFuture;
 use crate::telemetry::ObservedBody;
 
@@ -46,7 +46,7 @@ pub(super) async fn serve(
     let opening = match (plan.http1, plan.http2) {
         (true, false) => Ok(Opening::Http1),
         (false, true) => Ok(Opening::Http2),
-        _ => match until_cut(&connection, opening(&stream)).await {
+        _ => match until_cut(&connection, opening(&stream, &connection)).await {
             Some(opening) => opening,
             None => return reason_of_cut(&connection),
         },
@@ -55,7 +55,8 @@ pub(super) async fn serve(
         worker,
         connection: Rc::clone(&connection),
     };
-    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&connection)));
+    let left = Left::default();
+    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&connection), left.clone()));
     let head = plan.limits.head.as_usize();
     match opening {
         Ok(Opening::Closed) => None,
@@ -68,7 +69,11 @@ pub(super) async fn serve(
             if plan.limits.headers != HYPER_HEADERS {
                 http.max_headers(plan.limits.headers);
             }
-            drive(&connection, http.serve_connection(io, service)).await
+            let reason = drive(&connection, http.serve_connection(io, service)).await;
+            if let Some(stream) = left.take() {
+                until_cut(&connection, linger(stream)).await;
+            }
+            reason
         }
         Ok(Opening::Http2) => {
             connection.note_http2();
@@ -102,7 +107,12 @@ async fn drive(connection: &Connection, conversation: impl Conversation) -> Opti
     match ended.await {
         None => reason_of_cut(connection),
         Some(Ok(())) => None,
-        Some(Err(error)) => reason_of(&error),
+        Some(Err(error)) => {
+            if error.is_parse() {
+                connection.note_unread();
+            }
+            reason_of(&error, connection)
+        }
     }
 }
 
@@ -128,8 +138,10 @@ fn reason_of_cut(connection: &Connection) -> Option<&'static str> {
     }
 }
 
-/// What hyper's error says of the connection, in a closed set of words. `None` where an exchange tells it already.
-fn reason_of(error: &hyper::Error) -> Option<&'static str> {
+/// What hyper's error says of the connection, in a closed set of words. `None` where an exchange tells it already: a
+/// client that goes away while it waits for its answer.
+fn reason_of(error: &hyper::Error, connection: &Connection) -> Option<&'static str> {
+    let is_told = connection.activity() == Activity::Busy;
     if error.is_parse_too_large() {
         return Some("head_too_large");
     }
@@ -137,7 +149,7 @@ fn reason_of(error: &hyper::Error) -> Option<&'static str> {
         return Some("malformed");
     }
     if error.is_incomplete_message() {
-        return Some("closed_early");
+        return (!is_told).then_some("closed_early");
     }
     if error.is_user() || error.is_body_write_aborted() {
         return None;
@@ -146,11 +158,11 @@ fn reason_of(error: &hyper::Error) -> Option<&'static str> {
         .source()
         .and_then(|source| source.downcast_ref::<h2::Error>());
     match http2 {
-        Some(error) if error.is_io() => Some("io"),
+        Some(error) if error.is_io() => (!is_told).then_some("io"),
         Some(error) if error.reason() == Some(h2::Reason::NO_ERROR) => None,
         Some(error) if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) => Some("http2_abuse"),
         Some(_) => Some("http2_protocol"),
-        None => Some("io"),
+        None => (!is_told).then_some("io"),
     }
 }
 

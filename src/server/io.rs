@@ -1,9 +1,11 @@
 //! The IO of a client's connection: passes bytes, and notes on the [`Connection`] when they came and went.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -14,17 +16,59 @@ use crate::exchange::{Connection, Cut};
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
+/// How long a closed connection is read on at the most.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// The IO of a client's connection.
 pub(super) struct ClientIo {
     stream: TcpStream,
     connection: Rc<Connection>,
+    left: Left,
+}
+
+/// The socket of a connection that is over while its client may still be sending.
+#[derive(Clone, Default)]
+pub(super) struct Left(Rc<Cell<Option<std::net::TcpStream>>>);
+
+/// Ends our side and reads what still comes, for a while. A close with unread bytes is sent as a reset, and a reset takes
+/// the answer away from a client that has not read it yet (RFC 9112 §9.6).
+pub(super) async fn linger(stream: std::net::TcpStream) {
+    let Ok(stream) = TcpStream::from_std(stream) else {
+        return;
+    };
+    let _ = socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write);
+    let mut waste = [0; 16 << 10];
+    let reading = async {
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut waste) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, reading).await;
+}
+
+// === impl Left ===
+
+impl Left {
+    /// The socket, if the client may still be sending.
+    pub(super) fn take(&self) -> Option<std::net::TcpStream> {
+        self.0.take()
+    }
 }
 
 // === impl ClientIo ===
 
 impl ClientIo {
-    pub(super) fn new(stream: TcpStream, connection: Rc<Connection>) -> Self {
-        Self { stream, connection }
+    pub(super) fn new(stream: TcpStream, connection: Rc<Connection>, left: Left) -> Self {
+        Self {
+            stream,
+            connection,
+            left,
+        }
     }
 }
 
@@ -86,6 +130,11 @@ impl Drop for ClientIo {
         if self.connection.is_cut() == Some(Cut::HeadTimeout) {
             // Nothing was sent that is not answered, so the socket's buffer is empty and takes these bytes at once.
             let _ = self.stream.try_write(TOO_SLOW);
+        }
+        if self.connection.has_unread() {
+            // A second descriptor keeps the socket open; without descriptors there is a reset.
+            let copy = socket2::SockRef::from(&self.stream).try_clone();
+            self.left.0.set(copy.ok().map(Into::into));
         }
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use crate::exchange::Connection;
+
 /// HTTP/2's connection preface (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -26,7 +28,7 @@ pub(super) enum Opening {
 ///
 /// # Errors
 /// The socket's.
-pub(super) async fn opening(stream: &TcpStream) -> io::Result<Opening> {
+pub(super) async fn opening(stream: &TcpStream, connection: &Connection) -> io::Result<Opening> {
     let mut first = [0; PREFACE.len()];
     loop {
         let count = stream.peek(&mut first).await?;
@@ -34,6 +36,7 @@ pub(super) async fn opening(stream: &TcpStream) -> io::Result<Opening> {
         if count == 0 {
             return Ok(Opening::Closed);
         }
+        connection.note_read(); // from now on the rest may take as long as a head
         if seen == PREFACE {
             return Ok(Opening::Http2);
         }
