@@ -97,7 +97,14 @@ impl Config {
         self
     }
 
-    /// Keys under `runtime`, besides `workers: 2`.
+    /// Another number of workers. With one, lines of the log come in the order of the exchanges' ends, and every request
+    /// finds the upstream connection of the one before.
+    pub(crate) fn workers(mut self, count: usize) -> Self {
+        self.runtime[0] = format!("workers: {count}");
+        self
+    }
+
+    /// Keys under `runtime`, besides `workers`.
     pub(crate) fn runtime(mut self, yaml: &str) -> Self {
         self.runtime.push(yaml.to_owned());
         self

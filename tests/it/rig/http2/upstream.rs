@@ -261,7 +261,11 @@ impl Session {
             send_all(&mut body, answer.body, is_end).await?;
         }
         match (answer.ending, answer.trailers) {
-            (Http2Ending::ResetAfterBody(reason), _) => body.send_reset(reason),
+            (Http2Ending::ResetAfterBody(reason), _) => {
+                // A reset drops what is queued: head and body have to be on the wire before it.
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                body.send_reset(reason);
+            }
             (Http2Ending::NeverEnds, _) => {
                 let reset = std::future::poll_fn(|context| body.poll_reset(context)).await;
                 self.note_reset(at, &reset);
