@@ -39,33 +39,62 @@ fn logs(proxy: &Proxy, state: &str) -> f64 {
     metrics.sum("sightglass_telemetry_items_total", &labels)
 }
 
+/// A proxy that has written one line, of an exchange that was retried and brought all that a line can tell.
+struct Written {
+    proxy: Proxy,
+    collector: Collector,
+    upstream: Upstream,
+    client: Client,
+    line: Value,
+}
+
+// === impl Written ===
+
+impl Written {
+    fn new() -> Self {
+        let collector = Collector::start();
+        let script = || Script::new().read_head().read_body();
+        let upstream = Upstream::requests([
+            script().send(reply(503, &[], "no")),
+            script().send(reply(200, &[], "hello")),
+        ]);
+        let config = Config::new(upstream.address())
+            .listener("trusted_proxies: [127.0.0.0/8]")
+            .route("retry: {attempts: 2, when: [503]}")
+            .traces(collector.address());
+        let proxy = Proxy::start(config);
+        let mut client = Client::connect(proxy.public());
+        let headers = [
+            ("host", "shop.test:81"),
+            ("user-agent", "rig/1"),
+            ("x-request-id", "mine-7"),
+            ("x-forwarded-for", "203.0.113.9"),
+        ];
+        client.request("PUT", "/cart//a?x=1&token=hush", &headers, "a body");
+        let answer = client.read_response();
+        assert_eq!(
+            (answer.status, answer.header("x-request-id")),
+            (200, Some("mine-7"))
+        );
+        let line = proxy.wait_log_lines(1).remove(0);
+        Self {
+            proxy,
+            collector,
+            upstream,
+            client,
+            line,
+        }
+    }
+
+    fn finish(self) {
+        self.proxy.finish_traced(&self.collector);
+    }
+}
+
 #[test]
 fn a_line_has_every_field_of_the_contract() {
-    let collector = Collector::start();
-    let script = || Script::new().read_head().read_body();
-    let upstream = Upstream::requests([
-        script().send(reply(503, &[], "no")),
-        script().send(reply(200, &[], "hello")),
-    ]);
-    let config = Config::new(upstream.address())
-        .listener("trusted_proxies: [127.0.0.0/8]")
-        .route("retry: {attempts: 2, when: [503]}")
-        .traces(collector.address());
-    let proxy = Proxy::start(config);
-    let mut client = Client::connect(proxy.public());
-    let headers = [
-        ("host", "shop.test:81"),
-        ("user-agent", "rig/1"),
-        ("x-request-id", "mine-7"),
-        ("x-forwarded-for", "203.0.113.9"),
-    ];
-    client.request("PUT", "/cart//a?x=1&token=hush", &headers, "a body");
-    let answer = client.read_response();
-    assert_eq!(
-        (answer.status, answer.header("x-request-id")),
-        (200, Some("mine-7"))
-    );
-    let line = proxy.wait_log_lines(1).remove(0);
+    let written = Written::new();
+    let line = &written.line;
     let wanted = BTreeSet::from([
         "attempts",
         "bytes_in",
@@ -95,16 +124,15 @@ fn a_line_has_every_field_of_the_contract() {
         "upstream",
         "user_agent",
     ]);
-    assert_eq!(keys(&line), wanted, "{line:#}");
-    let endpoint = upstream.address().to_string();
+    assert_eq!(keys(line), wanted, "{line:#}");
     for (key, value) in [
         ("request_id", json!("mine-7")),
         ("listener", json!("public")),
         ("route", json!("web")),
         ("upstream", json!("web")),
-        ("endpoint", json!(endpoint)),
+        ("endpoint", json!(written.upstream.address().to_string())),
         ("client", json!("203.0.113.9")),
-        ("peer", json!(client.address().to_string())),
+        ("peer", json!(written.client.address().to_string())),
         ("method", json!("PUT")),
         ("scheme", json!("http")),
         ("host", json!("shop.test:81")),
@@ -127,13 +155,20 @@ fn a_line_has_every_field_of_the_contract() {
         .map(|it| if it.is_ascii_digit() { '9' } else { it })
         .collect();
     assert_eq!(shape, "9999-99-99T99:99:99.999Z");
+    written.finish();
+}
 
+#[test]
+fn a_line_tells_its_attempts_and_phases_that_add_up() {
+    let written = Written::new();
+    let line = &written.line;
     let attempts = line["attempts"].as_array().expect("a list");
     let told: Vec<_> = attempts
         .iter()
         .map(|it| (&it["endpoint"], &it["status"], &it["outcome"]))
         .collect();
-    let (endpoint, served) = (json!(endpoint), json!("served"));
+    let endpoint = json!(written.upstream.address().to_string());
+    let served = json!("served");
     assert_eq!(
         told,
         [
@@ -159,17 +194,24 @@ fn a_line_has_every_field_of_the_contract() {
         .filter_map(|it| it["duration_ms"].as_f64())
         .sum();
     assert!(within <= whole, "{within} of {whole}");
+    written.finish();
+}
 
-    let of_collector = |name: &str| line[name].as_str().map(str::to_owned);
-    proxy.wait_until("its span", || !collector.exchanges().is_empty());
+#[test]
+fn a_line_and_its_span_tell_the_same() {
+    let written = Written::new();
+    let (line, collector) = (&written.line, &written.collector);
+    written
+        .proxy
+        .wait_until("its span", || !collector.exchanges().is_empty());
     let span = &collector.exchanges()[0];
-    assert_eq!(of_collector("trace_id").as_deref(), Some(&*span.trace_id));
-    assert_eq!(of_collector("span_id").as_deref(), Some(&*span.span_id));
-    assert_eq!(of_collector("path").as_deref(), span.text("url.path"));
-    let (began, _) = (span.start / 1_000_000, span.end);
-    let shown = u64::from_str_radix(&time[20..23], 10).expect("milliseconds");
-    assert_eq!(began % 1000, shown, "one clock for both");
-    proxy.finish_traced(&collector);
+    assert_eq!(line["trace_id"], span.trace_id.as_str());
+    assert_eq!(line["span_id"], span.span_id.as_str());
+    assert_eq!(line["path"].as_str(), span.text("url.path"));
+    let time = line["time"].as_str().unwrap_or_default();
+    let millis: u64 = time[20..23].parse().expect("milliseconds");
+    assert_eq!(span.start / 1_000_000 % 1_000, millis, "one clock for both");
+    written.finish();
 }
 
 #[test]

@@ -119,22 +119,35 @@ fn each_request_is_found_once_everywhere_through_an_outage_of_the_collector() {
     });
     play(&proxy, &relay);
 
-    // The log: each once, and what else is known of it.
     let lines = proxy.wait_log_lines(TOTAL);
+    let logged = by_request(&lines);
+    assert!(lines.iter().all(|line| line["outcome"] == "served"));
+    let attempts = attempts_at(&nginx, &logged);
+    check_counts(&proxy, &lines);
+    check_recorder(&proxy, &logged);
+    check_traces(&proxy, &jaeger, &lines, &attempts);
+    assert!(proxy.stderr().contains("the collector takes no spans"));
+    proxy.finish();
+}
+
+/// The lines of the log by their request's id: each request has one.
+fn by_request(lines: &[Value]) -> HashMap<&str, &Value> {
     let logged: HashMap<&str, &Value> = lines
         .iter()
         .map(|line| (text(line, "request_id"), line))
         .collect();
-    assert_eq!(logged.len(), TOTAL, "each request has one line");
-    assert!(lines.iter().all(|line| line["outcome"] == "served"));
+    assert_eq!(logged.len(), TOTAL);
+    logged
+}
 
-    // nginx: each once, in the trace that the log names.
+/// By trace, the span that nginx saw as its caller: each request came once, in the trace that the log names.
+fn attempts_at(nginx: &Nginx, logged: &HashMap<&str, &Value>) -> HashMap<String, String> {
     wait_until("nginx has written its log", || {
         nginx.log_lines().len() >= TOTAL
     });
     let served = nginx.log_lines();
     assert_eq!(served.len(), TOTAL);
-    let mut attempts: HashMap<String, String> = HashMap::new();
+    let mut attempts = HashMap::new();
     for line in &served {
         let words: Vec<&str> = line.split(' ').collect();
         let (id, traceparent) = (words[4], words[5]);
@@ -142,8 +155,11 @@ fn each_request_is_found_once_everywhere_through_an_outage_of_the_collector() {
         assert_eq!(text(logged[id], "trace_id"), trace, "{id}");
         assert!(attempts.insert(trace.to_owned(), span.to_owned()).is_none());
     }
+    attempts
+}
 
-    // The metrics: as many.
+/// The metrics count as many.
+fn check_counts(proxy: &Proxy, lines: &[Value]) {
     let metrics = proxy.metrics();
     let count = "http_server_request_duration_seconds_count";
     let by = |label, value| metrics.sum(count, &[("route", "web"), (label, value)]);
@@ -158,8 +174,10 @@ fn each_request_is_found_once_everywhere_through_an_outage_of_the_collector() {
     if let Some(said) = check_metrics(&proxy.get_admin("/metrics").text()) {
         assert_eq!(said, "");
     }
+}
 
-    // The recorder: the last thousand, each once.
+/// The recorder has the last thousand, each once.
+fn check_recorder(proxy: &Proxy, logged: &HashMap<&str, &Value>) {
     let answer = proxy.get_admin("/api/v1/exchanges?limit=1000").json();
     let recorded: HashSet<&str> = answer["exchanges"]
         .as_array()
@@ -169,66 +187,64 @@ fn each_request_is_found_once_everywhere_through_an_outage_of_the_collector() {
         .collect();
     assert_eq!(recorded.len(), 1_000);
     assert!(recorded.iter().all(|id| logged.contains_key(id)));
+}
 
-    // The books: nothing is lost but what is counted.
+/// Nothing is lost but what is counted, and what Jaeger acknowledged it has: server above client, in the traces of the log
+/// and of nginx.
+fn check_traces(
+    proxy: &Proxy,
+    jaeger: &Jaeger,
+    lines: &[Value],
+    attempts: &HashMap<String, String>,
+) {
     proxy.wait_until("all spans are settled", || {
+        let queued = [("signal", "spans")];
         proxy
             .metrics()
-            .sum("sightglass_telemetry_queued_items", &[("signal", "spans")])
+            .sum("sightglass_telemetry_queued_items", &queued)
             == 0.0
     });
     let metrics = proxy.metrics();
-    let (created, exported, dropped) = (
-        spans(&metrics, "created"),
-        spans(&metrics, "exported"),
-        spans(&metrics, "dropped"),
-    );
+    let [created, exported, dropped] =
+        ["created", "exported", "dropped"].map(|state| spans(&metrics, state));
+    let of_exchanges = 2.0 * TOTAL as f64;
     assert_eq!(created, exported + dropped);
-    assert!(created >= 2.0 * TOTAL as f64);
-    assert!(dropped > 0.0 && exported > 0.0, "{exported} {dropped}");
+    assert!(created >= of_exchanges);
+    assert!(dropped > 0.0, "the outage has cost something");
 
-    // Jaeger: what was acknowledged is there, server above client, in the traces of the log and of nginx.
-    let traces = |jaeger: &Jaeger| -> Vec<Value> {
-        let mut traces = jaeger.traces("edge", 10_000);
-        traces.retain(|trace| attempts.contains_key(text(trace, "traceID")));
-        traces
-    };
-    let unique = |traces: &[Value]| -> HashMap<(String, String), Value> {
-        let spans = traces.iter().flat_map(|trace| {
-            let spans = trace["spans"].as_array().expect("a list");
-            spans.iter().cloned()
-        });
-        spans
-            .map(|span| {
-                let key = (
-                    text(&span, "traceID").to_owned(),
-                    text(&span, "spanID").to_owned(),
-                );
-                (key, span)
-            })
-            .collect()
-    };
-    let own_work = created - 2.0 * TOTAL as f64;
+    let own_work = created - of_exchanges;
     wait_until("Jaeger has all that it acknowledged", || {
-        unique(&traces(&jaeger)).len() as f64 >= exported - own_work
+        spans_in(jaeger, attempts).len() as f64 >= exported - own_work
     });
-    let found = unique(&traces(&jaeger));
-    assert!(found.len() as f64 >= 2.0 * TOTAL as f64 - dropped);
-    let mut parents_seen = 0;
-    for line in &lines {
+    let found = spans_in(jaeger, attempts);
+    assert!(found.len() as f64 >= of_exchanges - dropped);
+    let mut families = 0;
+    for line in lines {
         let (trace, server) = (text(line, "trace_id"), text(line, "span_id"));
-        let key = |span: &str| (trace.to_owned(), span.to_owned());
-        if let Some(span) = found.get(&key(server)) {
+        let span = |id: &str| found.get(&(trace.to_owned(), id.to_owned()));
+        if let Some(span) = span(server) {
             assert_eq!((parent(span), text(span, "operationName")), ("", "GET /"));
         }
-        if let Some(span) = found.get(&key(&attempts[trace])) {
+        if let Some(span) = span(&attempts[trace]) {
             assert_eq!((parent(span), text(span, "operationName")), (server, "GET"));
-            parents_seen += 1;
+            families += 1;
         }
     }
-    assert!(parents_seen > TOTAL / 3, "{parents_seen} of {TOTAL}");
-    assert!(proxy.stderr().contains("the collector takes no spans"));
-    proxy.finish();
+    assert!(families > TOTAL / 3, "{families} of {TOTAL}");
+}
+
+/// Jaeger's spans of these traces, by trace and span: a batch that was sent twice counts once.
+fn spans_in(jaeger: &Jaeger, traces: &HashMap<String, String>) -> HashMap<(String, String), Value> {
+    let mut found = HashMap::new();
+    for trace in jaeger.traces("edge", 10_000) {
+        if traces.contains_key(text(&trace, "traceID")) {
+            for span in trace["spans"].as_array().expect("a list") {
+                let key = ["traceID", "spanID"].map(|key| text(span, key).to_owned());
+                found.insert(key.into(), span.clone());
+            }
+        }
+    }
+    found
 }
 
 #[test]

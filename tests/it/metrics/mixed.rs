@@ -112,124 +112,30 @@ impl Mixed {
     pub(super) fn run() -> Self {
         let collector = Collector::start();
         let gate = Gate::new();
-        let good = Upstream::ok("hello");
-        let odd = Upstream::status(299);
-        let dead = Upstream::refuse();
-        let script = || Script::new().read_head().read_body();
-        let failing = Upstream::requests([
-            script().send(reply(503, &[], "")),
-            script().send(reply(200, &[], "second")),
-            script().send(reply(503, &[], "")),
-        ]);
-        let stalled = Upstream::script(script().wait(&gate).send(reply(200, &[], "late")));
-        let events = Upstream::answering(|_| {
-            reply(200, &[("content-type", "text/event-stream")], "data: x\n\n")
-        });
-        let upstream = |name: &str, upstream: &Upstream| {
-            format!(
-                "- {{name: {name}, endpoints: [{{address: {}}}]}}\n",
-                upstream.address()
-            )
-        };
-        let upstreams = [
-            upstream("odd", &odd),
-            upstream("dead", &dead),
-            upstream("failing", &failing),
-            upstream("stalled", &stalled),
-            upstream("events", &events),
-        ];
-        let config = Config::new(good.address())
-            .listener("limits: {headers: 90}")
-            .more_routes(ROUTES)
-            .more_upstreams(&upstreams.concat())
-            .traces(collector.address());
-        // The route that the rig gives takes everything: here it shall leave something over.
-        let config = config.to_string().replacen(
-            "match: {path: {prefix: /}}",
-            "match: {path: {prefix: /good}}",
-            1,
-        );
+        let upstreams = upstreams(&gate);
+        let config = config(&upstreams, &collector);
         let proxy = Proxy::start(&config);
-        let public = proxy.public();
+        send(&proxy);
+        crowd(&proxy, &gate);
 
-        for _ in 0..5 {
-            assert_eq!(
-                get(public, "/good/secret-path?word=secret-query").status,
-                200
-            );
-        }
-        assert_eq!(post(public, "/good", "a body").status, 200);
-        let http2 = Http2Client::connect(public);
-        for _ in 0..3 {
-            assert_eq!(http2.get("/good/two").status, 200);
-        }
-        let mut client = Client::connect(public);
-        client.request(
-            "SECRETMETHOD",
-            "/good",
-            &[("user-agent", "secret-agent")],
-            b"",
-        );
-        assert_eq!(client.read_response().status, 200);
-        assert_eq!(get(public, "/odd").status, 299);
-        assert_eq!(
-            get_with(public, "/nowhere", &[("host", "secret.host")]).status,
-            404
-        );
-        assert_eq!(get(public, "/nowhere").status, 404);
-        assert_eq!(get(public, "/dead").status, 502);
-        assert_eq!(get(public, "/dead").status, 502);
-        assert_eq!(get(public, "/retried").text(), "second");
-        assert_eq!(get(public, "/exhausted").status, 503);
-        assert_eq!(get(public, "/limited").status, 200);
-        assert_eq!(get(public, "/limited").status, 429);
-        assert_eq!(get(public, "/limited").status, 429);
-        assert_eq!(get(public, "/events").status, 200);
-        assert_eq!(get(public, "/events").status, 200);
-
-        let mut leaving = Client::connect(public);
-        leaving.request("GET", "/crowded", &[], b"");
-        proxy.wait_until("the first is at the upstream", || gate.waiting() == 1);
-        let metrics = proxy.metrics();
-        let active = [("route", "crowded"), ("http_route", "/crowded")];
-        assert_eq!(
-            metrics.get("http_server_active_requests", &active),
-            Some(1.0)
-        );
-        let active = [("upstream", "stalled")];
-        assert_eq!(
-            metrics.get("sightglass_endpoint_active_requests", &active),
-            Some(1.0)
-        );
-        assert_eq!(get(public, "/crowded").status, 503);
-        drop(leaving);
-        proxy.wait_until("the client's leaving is counted", || {
-            ended(&proxy.metrics(), "client_closed") == 1.0
-        });
-        gate.open();
-
-        let mut nonsense = Client::connect(public);
+        let mut nonsense = Client::connect(proxy.public());
         nonsense.send("NOT HTTP AT ALL\r\n\r\n");
         nonsense.read_to_end();
         proxy.write_config(&config);
         proxy.signal("HUP");
-        proxy.wait_until("the reload is counted", || {
-            let result = [("result", "success")];
-            proxy
-                .metrics()
-                .get("sightglass_config_reloads_total", &result)
-                == Some(1.0)
-        });
-        proxy.wait_until("the connection error is counted", || {
-            proxy.metrics().sum(
+        for (name, label) in [
+            ("sightglass_config_reloads_total", ("result", "success")),
+            (
                 "sightglass_connection_errors_total",
-                &[("reason", "malformed")],
-            ) == 1.0
-        });
+                ("reason", "malformed"),
+            ),
+        ] {
+            proxy.wait_until(name, || proxy.metrics().sum(name, &[label]) == 1.0);
+        }
         Self {
             proxy,
             collector,
-            _upstreams: vec![good, odd, dead, failing, stalled, events],
+            _upstreams: upstreams,
         }
     }
 
@@ -237,6 +143,103 @@ impl Mixed {
         self.proxy.finish_traced(&self.collector);
     }
 }
+
+/// One for each name, in the order of [`NAMES`].
+fn upstreams(gate: &Gate) -> Vec<Upstream> {
+    let script = || Script::new().read_head().read_body();
+    vec![
+        Upstream::ok("hello"),
+        Upstream::status(299),
+        Upstream::refuse(),
+        Upstream::requests([
+            script().send(reply(503, &[], "")),
+            script().send(reply(200, &[], "second")),
+            script().send(reply(503, &[], "")),
+        ]),
+        Upstream::script(script().wait(gate).send(reply(200, &[], "late"))),
+        Upstream::answering(|_| {
+            reply(200, &[("content-type", "text/event-stream")], "data: x\n\n")
+        }),
+    ]
+}
+
+fn config(upstreams: &[Upstream], collector: &Collector) -> String {
+    let more: String = std::iter::zip(NAMES, upstreams)
+        .skip(1)
+        .map(|(name, upstream)| {
+            let address = upstream.address();
+            format!("- {{name: {name}, endpoints: [{{address: {address}}}]}}\n")
+        })
+        .collect();
+    let config = Config::new(upstreams[0].address())
+        .listener("limits: {headers: 90}")
+        .more_routes(ROUTES)
+        .more_upstreams(&more)
+        .traces(collector.address());
+    // The route that the rig gives takes everything: here it shall leave something over.
+    let everything = "match: {path: {prefix: /}}";
+    config
+        .to_string()
+        .replacen(everything, "match: {path: {prefix: /good}}", 1)
+}
+
+/// Sends what is answered at once.
+fn send(proxy: &Proxy) {
+    let public = proxy.public();
+    for (path, count, status) in [
+        ("/good/secret-path?word=secret-query", 5, 200),
+        ("/odd", 1, 299),
+        ("/nowhere", 1, 404),
+        ("/dead", 2, 502),
+        ("/retried", 1, 200),
+        ("/exhausted", 1, 503),
+        ("/limited", 1, 200),
+        ("/limited", 2, 429),
+        ("/events", 2, 200),
+    ] {
+        for _ in 0..count {
+            assert_eq!(get(public, path).status, status, "{path}");
+        }
+    }
+    assert_eq!(post(public, "/good", "a body").status, 200);
+    let http2 = Http2Client::connect(public);
+    for _ in 0..3 {
+        assert_eq!(http2.get("/good/two").status, 200);
+    }
+    let mut client = Client::connect(public);
+    let agent = [("user-agent", "secret-agent")];
+    client.request("SECRETMETHOD", "/good", &agent, b"");
+    assert_eq!(client.read_response().status, 200);
+    let host = [("host", "secret.host")];
+    assert_eq!(get_with(public, "/nowhere", &host).status, 404);
+}
+
+/// One that waits and goes away, and one for which there is no room meanwhile.
+fn crowd(proxy: &Proxy, gate: &Gate) {
+    let mut leaving = Client::connect(proxy.public());
+    leaving.request("GET", "/crowded", &[], b"");
+    proxy.wait_until("it is at the upstream", || gate.waiting() == 1);
+    let metrics = proxy.metrics();
+    let active = [("route", "crowded"), ("http_route", "/crowded")];
+    assert_eq!(
+        metrics.get("http_server_active_requests", &active),
+        Some(1.0)
+    );
+    let active = [("upstream", "stalled")];
+    assert_eq!(
+        metrics.get("sightglass_endpoint_active_requests", &active),
+        Some(1.0)
+    );
+    assert_eq!(get(proxy.public(), "/crowded").status, 503);
+    drop(leaving);
+    proxy.wait_until("the client's leaving is counted", || {
+        ended(&proxy.metrics(), "client_closed") == 1.0
+    });
+    gate.open();
+}
+
+/// The upstreams; the first is the one that the rig's configuration has.
+const NAMES: [&str; 6] = ["web", "odd", "dead", "failing", "stalled", "events"];
 
 const ROUTES: &str = "
 - {name: odd, match: {path: {exact: /odd}}, upstream: odd}

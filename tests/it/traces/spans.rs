@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::rig::{
-    Client, Collector, Config, Http2Answer, Http2Client, Http2Upstream, Kind, Script, Span,
+    Client, Collector, Config, Http2Answer, Http2Client, Http2Upstream, Kind, Proxy, Script, Span,
     SpanStatus, Upstream, get, reply,
 };
 use super::{keys, only_exchange, parts, start, traces, with};
@@ -41,9 +41,20 @@ const CLIENT_KEYS: [&str; 11] = [
     "url.full",
 ];
 
-#[test]
-fn an_exchange_is_a_server_span_and_each_attempt_a_client_span_over_both_protocols() {
-    for protocol in ["grpc", "http"] {
+/// An exchange that was answered at the second attempt, and the spans of it.
+struct Retried {
+    proxy: Proxy,
+    collector: Collector,
+    upstream: Upstream,
+    client: Client,
+    server: Span,
+    attempts: Vec<Span>,
+}
+
+// === impl Retried ===
+
+impl Retried {
+    fn new(protocol: &str) -> Self {
         let collector = Collector::start();
         let script = || Script::new().read_head().read_body();
         let upstream = Upstream::requests([
@@ -64,8 +75,27 @@ fn an_exchange_is_a_server_span_and_each_attempt_a_client_span_over_both_protoco
             b"",
         );
         assert_eq!(client.read_response().text(), "yes");
-        let (server, clients) = only_exchange(&collector, &proxy);
+        let (server, attempts) = only_exchange(&collector, &proxy);
+        Self {
+            proxy,
+            collector,
+            upstream,
+            client,
+            server,
+            attempts,
+        }
+    }
 
+    fn finish(self) {
+        self.proxy.finish_traced(&self.collector);
+    }
+}
+
+#[test]
+fn an_exchange_is_a_server_span_over_both_protocols() {
+    for protocol in ["grpc", "http"] {
+        let retried = Retried::new(protocol);
+        let server = &retried.server;
         assert_eq!((server.name.as_str(), server.kind), ("GET /", Kind::Server));
         assert_eq!(server.parent_span_id, "");
         assert_eq!(server.status, SpanStatus::Unset);
@@ -75,7 +105,7 @@ fn an_exchange_is_a_server_span_and_each_attempt_a_client_span_over_both_protoco
             "url.query",
             "user_agent.original",
         ];
-        assert_eq!(keys(&server), with(&SERVER_KEYS, &more));
+        assert_eq!(keys(server), with(&SERVER_KEYS, &more));
         for (key, value) in [
             ("http.request.method", json!("GET")),
             ("url.scheme", json!("http")),
@@ -85,7 +115,7 @@ fn an_exchange_is_a_server_span_and_each_attempt_a_client_span_over_both_protoco
             ("server.port", json!(8080)),
             ("client.address", json!("127.0.0.1")),
             ("network.peer.address", json!("127.0.0.1")),
-            ("network.peer.port", json!(client.address().port())),
+            ("network.peer.port", json!(retried.client.address().port())),
             ("network.protocol.version", json!("1.1")),
             ("user_agent.original", json!("rig/1")),
             ("http.route", json!("/")),
@@ -99,9 +129,17 @@ fn an_exchange_is_a_server_span_and_each_attempt_a_client_span_over_both_protoco
             assert_eq!(server.attributes[key], value, "{key}");
         }
         assert_eq!(server.resource["service.name"], "shop-edge");
+        retried.finish();
+    }
+}
 
-        let [first, second] = &clients[..] else {
-            panic!("two attempts: {clients:#?}");
+#[test]
+fn an_attempt_is_a_client_span_below_it_over_both_protocols() {
+    for protocol in ["grpc", "http"] {
+        let retried = Retried::new(protocol);
+        let server = &retried.server;
+        let [first, second] = &retried.attempts[..] else {
+            panic!("two attempts: {:#?}", retried.attempts);
         };
         assert_eq!(keys(first), with(&CLIENT_KEYS, &["error.type"]));
         assert_eq!(
@@ -112,7 +150,7 @@ fn an_exchange_is_a_server_span_and_each_attempt_a_client_span_over_both_protoco
             (first.status, second.status),
             (SpanStatus::Error, SpanStatus::Unset)
         );
-        let address = upstream.address();
+        let address = retried.upstream.address();
         for (span, key, value) in [
             (first, "error.type", json!("503")),
             (first, "http.response.status_code", json!(503)),
@@ -124,7 +162,7 @@ fn an_exchange_is_a_server_span_and_each_attempt_a_client_span_over_both_protoco
         ] {
             assert_eq!(span.attributes[key], value, "{key}");
         }
-        let seen = upstream.all_requests();
+        let seen = retried.upstream.all_requests();
         for (span, request) in [first, second].into_iter().zip(&seen) {
             assert_eq!((span.name.as_str(), span.kind), ("GET", Kind::Client));
             assert_eq!(span.trace_id, server.trace_id);
@@ -154,7 +192,7 @@ fn an_exchange_is_a_server_span_and_each_attempt_a_client_span_over_both_protoco
             assert!(server.start <= span.start && span.end <= server.end);
         }
         assert!(first.end <= second.start);
-        proxy.finish_traced(&collector);
+        retried.finish();
     }
 }
 
