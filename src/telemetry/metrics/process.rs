@@ -11,6 +11,30 @@ use super::family;
 #[derive(Debug, Default)]
 pub struct Runtimes(Mutex<Vec<(String, RuntimeMetrics)>>);
 
+/// The figures of the process: CPU, memory, descriptors. Linux's alone, since elsewhere they need a library that only
+/// clang can build.
+#[derive(Debug, Default)]
+pub(super) struct ProcessFigures {
+    #[cfg(target_os = "linux")]
+    collector: metrics_process::Collector,
+}
+
+// === impl ProcessFigures ===
+
+impl ProcessFigures {
+    /// Says what they mean.
+    pub(super) fn describe(&self) {
+        #[cfg(target_os = "linux")]
+        self.collector.describe();
+    }
+
+    /// Says through the facade what they are.
+    pub(super) fn collect(&self) {
+        #[cfg(target_os = "linux")]
+        self.collector.collect();
+    }
+}
+
 // === impl Runtimes ===
 
 impl Runtimes {

@@ -8,14 +8,14 @@ use metrics_exporter_prometheus::{
 
 use super::facade;
 use super::page::{Format, Page};
-use super::process::{self, Runtimes};
+use super::process::{self, ProcessFigures, Runtimes};
 use super::{Catalogue, histogram};
 
 /// Makes the page.
 #[derive(Debug)]
 pub struct Scraper {
     exporter: PrometheusHandle,
-    process: metrics_process::Collector,
+    process: ProcessFigures,
     catalogue: Arc<Catalogue>,
     runtimes: Arc<Runtimes>,
 }
@@ -56,7 +56,7 @@ impl Scraper {
     ) -> Self {
         Self {
             exporter,
-            process: metrics_process::Collector::default(),
+            process: ProcessFigures::default(),
             catalogue: Arc::clone(catalogue),
             runtimes: Arc::clone(runtimes),
         }
