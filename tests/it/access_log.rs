@@ -268,6 +268,25 @@ fn a_failure_says_whose_it_is_and_a_leaving_client_is_499() {
 }
 
 #[test]
+fn a_stream_that_its_client_resets_is_499_as_well() {
+    let gate = Gate::new();
+    let stalled = Upstream::script(Script::new().read_head().wait(&gate));
+    let proxy = Proxy::start(Config::new(stalled.address()));
+    let client = Http2Client::connect(proxy.public());
+    let mut stream = client.open("GET", "/", &[]).expect("a stream");
+    proxy.wait_until("it is at the upstream", || gate.waiting() == 1);
+    stream.reset(h2::Reason::CANCEL);
+    let line = proxy.wait_log_lines(1).remove(0);
+    assert_eq!(
+        (&line["status"], &line["protocol"]),
+        (&json!(499), &json!("HTTP/2"))
+    );
+    assert_eq!(line["outcome"], "client_closed");
+    gate.open();
+    proxy.finish();
+}
+
+#[test]
 fn http2_and_grpc_are_told_as_what_they_are() {
     let upstream = Http2Upstream::answering(|_| {
         let fields = [("content-type", "application/grpc")];

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::super::rig::partner::partner;
 use super::super::rig::{Config, Proxy, Upstream, get, wait_until};
@@ -181,5 +182,25 @@ fn it_can_go_to_stderr_or_nowhere() {
     });
     assert_eq!(logs(&proxy, "created"), 0.0);
     assert!(!proxy.stderr().contains("/here"));
+    proxy.finish();
+}
+
+#[test]
+fn a_hangup_opens_the_file_at_once_though_nothing_is_written() {
+    let upstream = Upstream::ok("hello");
+    let config =
+        Config::new(upstream.address()).access_log("access_log: {output: {file: access.log}}");
+    let proxy = Proxy::start(config);
+    let file = proxy.dir().join("access.log");
+    let began = Instant::now();
+    for number in 0..5 {
+        let moved = proxy.dir().join(format!("access.log.{number}"));
+        fs::rename(&file, &moved).expect("the file can be moved");
+        proxy.signal("HUP");
+        proxy.wait_until("the new file", || file.exists());
+    }
+    // Left to itself, whoever writes it looks up once a second.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?} for five");
     proxy.finish();
 }

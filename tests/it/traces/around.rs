@@ -148,3 +148,22 @@ fn the_proxys_own_work_is_traced_too() {
     let wanted = ["GET /api/v1/upstreams", "drain", "reload", "start"];
     assert_eq!(names, wanted.map(str::to_owned).into());
 }
+
+#[test]
+fn nothing_is_exported_where_the_variables_forbid_it() {
+    let (collector, upstream) = (Collector::start(), Upstream::ok("hello"));
+    for forbidding in [
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ] {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url()),
+            forbidding,
+        ];
+        let proxy = start_with(Config::new(upstream.address()), &variables);
+        assert_eq!(get(proxy.public(), "/").status, 200);
+        assert_eq!(proxy.wait_log_lines(1)[0]["sampled"], false);
+        proxy.finish();
+        assert_eq!(collector.exports(), 0, "{forbidding:?}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Spans to the letter of the contract: names, kinds, parents, attributes, status, events.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::super::rig::{
@@ -353,5 +355,29 @@ fn http2_and_the_status_of_grpc_are_told_on_both_sides() {
         assert_eq!(span.text("network.protocol.version"), Some("2"));
     }
     assert_eq!(server.integer("sightglass.grpc_status"), Some(5));
+    proxy.finish_traced(&collector);
+}
+
+#[test]
+fn a_client_span_lasts_until_the_last_byte_of_the_body() {
+    let pause = Duration::from_millis(150);
+    let script = Script::new()
+        .read_head()
+        .send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\na")
+        .pause(pause)
+        .send("b");
+    let (collector, upstream) = (Collector::start(), Upstream::script(script));
+    let proxy = start(Config::new(upstream.address()).traces(collector.address()));
+    assert_eq!(get(proxy.public(), "/").text(), "ab");
+    let (server, attempts) = only_exchange(&collector, &proxy);
+    let attempt = &attempts[0];
+    let body = attempt
+        .events
+        .iter()
+        .find(|event| event.name == "body_upstream")
+        .expect("the body's phase");
+    let after_head = Duration::from_nanos(attempt.end - body.time);
+    assert!(after_head > pause / 2, "{after_head:?}");
+    assert!(attempt.end <= server.end);
     proxy.finish_traced(&collector);
 }
