@@ -4,6 +4,7 @@
 //! phases, keeps all hosts under one mutex, and costs a fifth more.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -204,24 +206,12 @@ async fn open_http1(
     pool: &Rc<EndpointPool>,
     exchange: &Exchange,
 ) -> Result<Rc<Http1>, AttemptFault> {
-    let place = take_place(upstream).await?;
-    let (stream, peer) = connect(
-        &pool.endpoint.address,
-        upstream.plan.connect_timeout,
-        exchange,
-    )
-    .await?;
+    let (place, stream, peer) = dial(upstream, &pool.endpoint, exchange).await?;
     let (sender, driver) = http1::Builder::new()
         .handshake::<_, RequestBody>(TokioIo::new(stream))
         .await
         .map_err(|error| fault_of(&error))?;
-    let driver = tokio::task::spawn_local(async move {
-        if let Err(error) = driver.await {
-            tracing::debug!(%error, %peer, "upstream connection ended");
-        }
-    });
-    let common = Common::new(peer, Arc::clone(upstream), driver.abort_handle(), place);
-    upstream.note_opened();
+    let common = drive(upstream, peer, place, driver);
     Ok(pool.admit_http1(sender, common))
 }
 
@@ -297,17 +287,19 @@ async fn open_http2(
     pool: &Rc<EndpointPool>,
     exchange: &Exchange,
 ) -> Result<Rc<Http2>, AttemptFault> {
-    let _opening = pool.opening.lock().await;
+    // Where the endpoint does not answer, those behind the one that tries must not each wait for all before them.
+    let opening = tokio::time::timeout(upstream.plan.connect_timeout, pool.opening.lock());
+    let _opening = opening.await.map_err(|_| {
+        Fault::new(
+            Outcome::ConnectionTimeout,
+            "the connection that others wait for took too long",
+        )
+        .retried_as(RetryClass::ConnectFailure)
+    })?;
     if let Some(connection) = pool.share() {
         return Ok(connection); // the one that held the lock has opened it
     }
-    let place = take_place(upstream).await?;
-    let (stream, peer) = connect(
-        &pool.endpoint.address,
-        upstream.plan.connect_timeout,
-        exchange,
-    )
-    .await?;
+    let (place, stream, peer) = dial(upstream, &pool.endpoint, exchange).await?;
     let (sender, driver) = http2::Builder::new(OnThisWorker)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
@@ -315,13 +307,7 @@ async fn open_http2(
         .handshake::<_, RequestBody>(TokioIo::new(stream))
         .await
         .map_err(|error| fault_of(&error))?;
-    let driver = tokio::task::spawn_local(async move {
-        if let Err(error) = driver.await {
-            tracing::debug!(%error, %peer, "upstream connection ended");
-        }
-    });
-    let common = Common::new(peer, Arc::clone(upstream), driver.abort_handle(), place);
-    upstream.note_opened();
+    let common = drive(upstream, peer, place, driver);
     Ok(pool.admit_http2(sender, common))
 }
 
@@ -351,6 +337,34 @@ fn to_http2(request: Request, endpoint: &Endpoint) -> http::Request<RequestBody>
 }
 
 // === both ===
+
+/// A place among the upstream's connections, and a connection in it.
+async fn dial(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    exchange: &Exchange,
+) -> Result<(Place, TcpStream, SocketAddr), AttemptFault> {
+    let place = take_place(upstream).await?;
+    let limit = upstream.plan.connect_timeout;
+    let (stream, peer) = connect(&endpoint.address, limit, exchange).await?;
+    Ok((place, stream, peer))
+}
+
+/// Drives a fresh connection on this worker until it ends, or nobody can use it any more.
+fn drive(
+    upstream: &Arc<Upstream>,
+    peer: SocketAddr,
+    place: Place,
+    driver: impl Future<Output = hyper::Result<()>> + 'static,
+) -> Common {
+    let driver = tokio::task::spawn_local(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(%error, %peer, "upstream connection ended");
+        }
+    });
+    upstream.note_opened();
+    Common::new(peer, Arc::clone(upstream), driver.abort_handle(), place)
+}
 
 async fn take_place(upstream: &Upstream) -> Result<Place, AttemptFault> {
     upstream
