@@ -109,7 +109,7 @@ fn a_collector_that_is_down_from_the_start_costs_spans_and_no_request() {
         proxy.wait_until("spans that nobody took", || {
             dropped(&proxy, "export_failed") > 0.0
         });
-        assert!(proxy.stderr().contains("the collector takes no spans"));
+        proxy.wait_stderr("the collector takes no spans");
 
         collector.restart();
         proxy.wait_until("the queue is empty", || {
@@ -118,7 +118,7 @@ fn a_collector_that_is_down_from_the_start_costs_spans_and_no_request() {
         let before = collector.exchanges().len();
         send(&proxy, 10);
         proxy.wait_until("new spans", || collector.exchanges().len() == before + 10);
-        assert!(proxy.stderr().contains("the collector takes spans again"));
+        proxy.wait_stderr("the collector takes spans again");
         let books = Books::of(&proxy.metrics());
         books.check();
         assert_eq!(books.exported, collector.spans().len() as f64, "{protocol}");
@@ -203,10 +203,7 @@ fn what_a_partial_success_rejects_is_counted_as_that() {
         let books = Books::of(&proxy.metrics());
         books.check();
         assert_eq!(books.exported, collector.spans().len() as f64);
-        assert!(
-            proxy.stderr().contains("half is enough"),
-            "its words are told"
-        );
+        proxy.wait_stderr("half is enough");
         collector.set(Mode::Accept);
         proxy.finish();
     }

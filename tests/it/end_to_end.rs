@@ -126,7 +126,7 @@ fn each_request_is_found_once_everywhere_through_an_outage_of_the_collector() {
     check_counts(&proxy, &lines);
     check_recorder(&proxy, &logged);
     check_traces(&proxy, &jaeger, &lines, &attempts);
-    assert!(proxy.stderr().contains("the collector takes no spans"));
+    proxy.wait_stderr("the collector takes no spans");
     proxy.finish();
 }
 

@@ -147,11 +147,8 @@ fn a_full_disk_costs_counted_lines_and_no_request() {
             .is_some_and(|what| what.contains("No space left")),
         "{books}"
     );
-    assert!(
-        proxy.stderr().contains("the access log loses lines"),
-        "it is said once, where people look: {}",
-        proxy.stderr()
-    );
+    proxy.wait_stderr("the access log loses lines");
+    assert_eq!(proxy.stderr().matches("loses lines").count(), 1);
     proxy.finish();
 }
 

@@ -183,6 +183,13 @@ impl Proxy {
         self.program.stderr_lines().join("\n")
     }
 
+    /// Waits until it has said these words on stderr: what it says reaches us a moment later than it is done.
+    pub(crate) fn wait_stderr(&self, words: &str) {
+        self.wait_until(&format!("{words:?} on stderr"), || {
+            self.stderr().contains(words)
+        });
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.program.pid()
     }
