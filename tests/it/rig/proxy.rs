@@ -93,9 +93,23 @@ impl Proxy {
         command
     }
 
-    /// Runs the binary to its end and returns what it wrote: for `check`, `explain`, `--help`.
+    /// Runs the binary to its end and returns what it wrote, which is text: for `check`, `explain`, `--help`, and for
+    /// what must not start.
+    ///
+    /// # Panics
+    /// Where it does not end within ten seconds.
     pub(crate) fn output(args: &[&str]) -> Output {
-        Self::command(args).output().expect("the binary can be run")
+        let mut program = Program::start("sightglass", Self::command(args));
+        let status = program.wait(PATIENCE);
+        let text = |lines: Vec<String>| -> Vec<u8> {
+            let lines = lines.into_iter().map(|line| line + "\n");
+            lines.collect::<String>().into_bytes()
+        };
+        Output {
+            status,
+            stdout: text(program.stdout_lines()),
+            stderr: text(program.stderr_lines()),
+        }
     }
 
     /// The real address of a listener.
