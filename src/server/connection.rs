@@ -15,9 +15,10 @@ use tokio::net::TcpStream;
 use super::io::{ClientIo, Left, linger};
 use super::sniff::{Opening, opening};
 use super::worker::{ListenerParts, Worker};
+use crate::config;
 use crate::exchange::{Activity, Arrival, Connection, Cut, OnThisWorker};
 use crate::graph::FrontFuture;
-use crate::telemetry::ObservedBody;
+use crate::telemetry::{Event, ObservedBody, emit};
 
 /// hyper's own default; setting it costs an allocation a request.
 const HYPER_HEADERS: usize = 100;
@@ -35,28 +36,48 @@ struct ToStack {
     connection: Rc<Connection>,
 }
 
-/// Serves a connection to its end. Returns why it ended badly, if it did: the `reason` label.
+/// Serves a connection to its end, and tells if that was a bad one.
 pub(super) async fn serve(
     worker: Rc<Worker>,
     stream: TcpStream,
     connection: Rc<Connection>,
     parts: Rc<ListenerParts>,
+) {
+    let left = Left::default();
+    if let Some(reason) = converse(worker, stream, &connection, &parts.plan, &left).await {
+        parts.meters.error(reason).count();
+        emit(Event::ConnectionFailed {
+            listener: parts.plan.name.clone(),
+            peer: connection.peer,
+            reason,
+        });
+    }
+    if let Some(stream) = left.take() {
+        until_cut(&connection, linger(stream)).await;
+    }
+}
+
+/// Speaks the client's protocol. Returns why the connection ended badly, if it did: the `reason` label.
+async fn converse(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    connection: &Rc<Connection>,
+    plan: &config::Listener,
+    left: &Left,
 ) -> Option<&'static str> {
-    let plan = &parts.plan;
     let opening = match (plan.http1, plan.http2) {
         (true, false) => Ok(Opening::Http1),
         (false, true) => Ok(Opening::Http2),
-        _ => match until_cut(&connection, opening(&stream, &connection)).await {
+        _ => match until_cut(connection, opening(&stream, connection)).await {
             Some(opening) => opening,
-            None => return reason_of_cut(&connection),
+            None => return reason_of_cut(connection),
         },
     };
     let service = ToStack {
         worker,
-        connection: Rc::clone(&connection),
+        connection: Rc::clone(connection),
     };
-    let left = Left::default();
-    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&connection), left.clone()));
+    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(connection), left.clone()));
     let head = plan.limits.head.as_usize();
     match opening {
         Ok(Opening::Closed) => None,
@@ -69,11 +90,7 @@ pub(super) async fn serve(
             if plan.limits.headers != HYPER_HEADERS {
                 http.max_headers(plan.limits.headers);
             }
-            let reason = drive(&connection, http.serve_connection(io, service)).await;
-            if let Some(stream) = left.take() {
-                until_cut(&connection, linger(stream)).await;
-            }
-            reason
+            drive(connection, http.serve_connection(io, service)).await
         }
         Ok(Opening::Http2) => {
             connection.note_http2();
@@ -82,7 +99,7 @@ pub(super) async fn serve(
                 .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
                 .max_pending_accept_reset_streams(20)
                 .max_local_error_reset_streams(Some(128));
-            drive(&connection, http.serve_connection(io, service)).await
+            drive(connection, http.serve_connection(io, service)).await
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The worker's sweep over its connections: closes those whose request head is late or that idle too long.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Connections {
     slots: RefCell<Vec<Option<Seated>>>,
     free: RefCell<Vec<usize>>,
+    draining_since: Cell<Option<Instant>>,
 }
 
 /// A connection in its place.
@@ -66,6 +67,13 @@ impl Connections {
                 Activity::Head(since) if late(since, patience.head) => {
                     connection.cut(Cut::HeadTimeout);
                 }
+                // A client that has gone without a word would hold up the whole drain.
+                Activity::Idle(since)
+                    if (self.draining_since.get())
+                        .is_some_and(|drain| late(since.max(drain), GRACE)) =>
+                {
+                    connection.cut(Cut::Now);
+                }
                 Activity::Idle(since) if late(since, patience.idle + GRACE) => {
                     connection.cut(Cut::Now);
                 }
@@ -79,6 +87,9 @@ impl Connections {
 
     /// Cuts all of them.
     pub(super) fn cut(&self, why: Cut) {
+        if why == Cut::Drain {
+            self.draining_since.set(Some(Instant::now()));
+        }
         self.each(|connection, _| connection.cut(why));
     }
 

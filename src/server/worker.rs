@@ -55,7 +55,7 @@ struct Placed {
 #[derive(Debug)]
 pub(super) struct ListenerParts {
     pub(super) plan: config::Listener,
-    meters: ListenerMeters,
+    pub(super) meters: ListenerMeters,
 }
 
 /// A worker's stack, of the graph that was newest when it was last looked at.
@@ -307,10 +307,7 @@ impl Worker {
         let worker = Rc::clone(self);
         // The task ends with its connection: by the client, by the sweep, or at the latest with this worker's runtime.
         tokio::task::spawn_local(async move {
-            let meters = parts.meters.clone();
-            if let Some(reason) = serve(worker, stream, connection, parts).await {
-                meters.error(reason).count();
-            }
+            serve(worker, stream, connection, parts).await;
             drop((seat, counted));
         });
     }
