@@ -216,3 +216,20 @@ fn an_answer_during_the_drain_says_that_the_connection_closes() {
     );
     assert!(proxy.wait_exit().success());
 }
+
+#[test]
+fn an_http2_client_that_has_gone_without_a_word_does_not_hold_up_the_drain() {
+    let upstream = Upstream::ok("hello");
+    let mut proxy = Proxy::start(Config::new(upstream.address()));
+    // Its connection is open, and nobody answers the PING that goes with GOAWAY.
+    let mut client = Client::connect(proxy.public());
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    client.read_bytes(9);
+    let since = Instant::now();
+    assert!(proxy.stop().success());
+    assert!(
+        since.elapsed() < Duration::from_secs(15),
+        "the deadline is 30 s: {:?}",
+        since.elapsed()
+    );
+}

@@ -82,6 +82,16 @@ fn what_the_parser_rejects_is_answered_bare_and_is_a_connection_error() {
             errors(&proxy, "malformed") == f64::from(count)
         });
     }
+
+    assert_eq!(upstream.request_count(), 0);
+    assert!(proxy.log_lines().is_empty());
+    proxy.finish();
+}
+
+#[test]
+fn a_head_beyond_its_limits_is_answered_bare_and_is_a_connection_error() {
+    let upstream = Upstream::ok("hello");
+    let proxy = Proxy::start(Config::new(upstream.address()));
     for (name, status, bytes) in [
         (
             "a long head",

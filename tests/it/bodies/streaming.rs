@@ -158,7 +158,7 @@ fn a_slow_reader_makes_the_upstream_wait() {
     let stands = standstill(&taken);
     assert!(stands < BUFFERED, "the upstream could send {stands} bytes");
     // It goes on when the client does.
-    client.read_bytes(stands as usize);
+    client.read_bytes(usize::try_from(stands).expect("below BUFFERED"));
     proxy.wait_until("more is taken", || taken.load(Ordering::SeqCst) > stands);
 
     client.reset();
