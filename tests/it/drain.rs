@@ -75,7 +75,14 @@ fn a_connection_that_is_kept_is_closed_by_a_drain() {
 #[test]
 fn http2_streams_are_finished_and_no_new_ones_taken() {
     let gate = Gate::new();
-    let upstream = stalled(&gate);
+    // What still gets in before the drain does not wait at the gate, as this test would with it.
+    let upstream = Upstream::requests([
+        Script::new()
+            .read_head()
+            .wait(&gate)
+            .send(reply(200, &[], "late")),
+        Script::new().read_head().send(reply(200, &[], "early")),
+    ]);
     let mut proxy = Proxy::start(Config::new(upstream.address()));
     let client = Http2Client::connect(proxy.public());
     let mut stream = client.open("GET", "/", &[]).expect("a stream");
