@@ -37,7 +37,7 @@ pub(super) async fn linger(stream: std::net::TcpStream) {
         return;
     };
     let _ = socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write);
-    let mut waste = [0; 16 << 10];
+    let mut waste = vec![0; 16 << 10]; // not in the future: every connection would carry it all its life
     let reading = async {
         while stream.readable().await.is_ok() {
             match stream.try_read(&mut waste) {
