@@ -5,9 +5,10 @@
 //! that way; where HTTP/2 needs a runtime, the connection's own thread drives one.
 //! While shut, the number stays bound without listening: connections are refused and no parallel test can take it.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -120,9 +121,8 @@ impl Port {
     }
 
     fn door(&self) -> std::sync::MutexGuard<'_, Door> {
-        self.door
-            .lock()
-            .expect("nothing panics while it holds the door")
+        // Where a test has failed with the door in its hand, its end must not fail again.
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -159,9 +159,16 @@ pub(crate) fn bound(address: SocketAddr) -> Socket {
     socket
         .set_reuse_address(true)
         .expect("SO_REUSEADDR is known everywhere");
-    socket
-        .bind(&address.into())
-        .unwrap_or_else(|error| panic!("the rig cannot bind {address}: {error}"));
+    // A port that was just let go may for a moment be the near end of somebody's connection.
+    let mut tried = socket.bind(&address.into());
+    for _ in 0..500 {
+        if !matches!(&tried, Err(error) if error.kind() == ErrorKind::AddrInUse) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        tried = socket.bind(&address.into());
+    }
+    tried.unwrap_or_else(|error| panic!("the rig cannot bind {address}: {error}"));
     socket
 }
 
