@@ -160,10 +160,10 @@ impl Connection {
         self.has_unread.get()
     }
 
-    /// Ends it: the task that drives it drops it at its next poll. The first reason stands; only a drain, which waits,
-    /// gives way to another.
+    /// Ends it: the task that drives it drops it at its next poll. The first reason stands; only the polite ones,
+    /// which wait, give way to another.
     pub fn cut(&self, why: Cut) {
-        if matches!(self.cut.get(), None | Some(Cut::Drain)) {
+        if matches!(self.cut.get(), None | Some(Cut::Drain | Cut::IdleTimeout)) {
             self.cut.set(Some(why));
         }
         if let Some(driver) = self.driver.borrow().as_ref() {

@@ -241,3 +241,17 @@ fn an_http2_client_that_never_opens_a_window_is_cut_off() {
     drop(client);
     proxy.finish();
 }
+
+#[test]
+fn an_idle_http2_connection_is_closed_also_where_nobody_says_goodbye() {
+    let upstream = Upstream::ok("hello");
+    let proxy =
+        Proxy::start(Config::new(upstream.address()).listener("timeout: {idle: 300ms, head: 60s}"));
+
+    // Nobody answers the PING that goes with GOAWAY; the answer is given five seconds.
+    let mut client = Client::connect(proxy.public());
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    client.read_to_end();
+    proxy.wait_until("it is closed", || active_connections(&proxy) == 0.0);
+    proxy.finish();
+}
