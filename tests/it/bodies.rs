@@ -1,6 +1,7 @@
 //! Bodies, both ways: streamed in constant memory, framed for whoever reads them, counted to the byte.
 
 mod framing;
+mod pace;
 mod streaming;
 
 use serde_json::Value;
