@@ -24,8 +24,12 @@ impl Gauge {
     /// One more is there, unless `limit` are there already.
     #[must_use]
     pub fn enter_below(&self, limit: i64) -> Option<Entered> {
-        let entered = self.enter();
-        (self.get() <= limit).then_some(entered)
+        // One step: two that add first and look afterwards would refuse each other the last place.
+        let step = |now| (now < limit).then_some(now + 1);
+        let entered = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        entered.is_ok().then(|| Entered(self.clone()))
     }
 
     /// How many are there now.
