@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::Service;
 
 use super::forwarded::X_REQUEST_ID;
@@ -77,11 +77,13 @@ impl<S: Serve> Service<Request> for Respond<S> {
     fn call(&mut self, request: Request) -> Self::Future {
         let exchange = request.exchange.clone();
         let language = Language::of(&request.head.headers);
+        let is_head = request.head.method == Method::HEAD;
         let inner = catch_unwind(AssertUnwindSafe(|| self.inner.call(request))).ok();
         RespondFuture {
             inner,
             exchange,
             language,
+            is_head,
             rules: Rc::clone(&self.rules),
         }
     }
@@ -95,6 +97,7 @@ pin_project_lite::pin_project! {
         inner: Option<F>,
         exchange: Exchange,
         language: Language,
+        is_head: bool,
         rules: Rc<ResponseRules>,
     }
 }
@@ -120,7 +123,12 @@ impl<F: Future<Output = Result<Response, Fault>>> Future for RespondFuture<F> {
             Err(fault) => {
                 this.exchange.enter(Phase::BodyClient);
                 this.exchange.note_fault(&fault);
-                answer(&fault, this.exchange, *this.language)
+                let answer = answer(&fault, this.exchange, *this.language);
+                if *this.is_head {
+                    without_body(answer)
+                } else {
+                    answer
+                }
             }
         };
         this.rules.dress(response.headers_mut(), this.exchange);
@@ -235,6 +243,15 @@ fn answer(fault: &Fault, exchange: &Exchange, language: Language) -> Response {
         );
     }
     response
+}
+
+/// The answer to a HEAD: its length is told and nothing follows (RFC 9110 §9.3.2). hyper sees to it over HTTP/1 alone.
+fn without_body(mut answer: Response) -> Response {
+    if let ResponseBody::Full(body) = std::mem::take(answer.body_mut()) {
+        let length = HeaderValue::from(body.len());
+        answer.headers_mut().insert(header::CONTENT_LENGTH, length);
+    }
+    answer
 }
 
 /// Seconds as a header says them: rounded up, since one who comes a moment early is refused again.

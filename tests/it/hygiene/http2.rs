@@ -139,3 +139,19 @@ fn an_http2_upstream_gets_an_authority_and_no_connection_fields() {
     drop(client);
     proxy.finish();
 }
+
+#[test]
+fn a_refused_head_is_answered_without_a_body() {
+    let upstream = Upstream::ok("hello");
+    let proxy = Proxy::start(Config::new(upstream.address()));
+    let client = Http2Client::connect(proxy.public());
+    let refused = client
+        .request("HEAD", "/%zz", &[], b"", &[])
+        .expect("DATA would be a protocol error");
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.text(), "");
+    let length = refused.header("content-length").map(str::parse::<u64>);
+    assert!(length.is_some_and(|length| length.is_ok_and(|length| length > 50)));
+    drop(client);
+    proxy.finish();
+}
