@@ -191,7 +191,7 @@ impl Body for ClientBody {
                 } else {
                     Phase::SendUpstream
                 };
-                self.exchange.upload(next);
+                self.exchange.upload_step(next);
                 Some(Ok(frame))
             }
             Some(Err(error)) if is_malformed(&error) => {

@@ -103,11 +103,18 @@ impl Exchange {
         now
     }
 
-    /// A step of the request's body on its way up; without effect once a response head is there, since from then on the
+    /// The request's body is waited for, or out; without effect once a response head is there, since from then on the
     /// time is the response's.
     pub fn upload(&self, phase: Phase) {
+        if self.0.clock.phase() != phase {
+            self.upload_step(phase);
+        }
+    }
+
+    /// A piece of the request's body goes up: progress, also where the phase stays what it was.
+    pub fn upload_step(&self, phase: Phase) {
         let now = self.0.clock.phase();
-        if matches!(now, Phase::SendClient | Phase::SendUpstream | Phase::Wait) && now != phase {
+        if matches!(now, Phase::SendClient | Phase::SendUpstream | Phase::Wait) {
             self.enter(phase);
         }
     }

@@ -168,7 +168,7 @@ impl Original {
             // nothing of it was read.
             (Kept::TooLarge, body)
         } else {
-            let replay = Replay::new(body, max_replay);
+            let replay = Replay::new(body, max_replay, exchange.clone());
             let first = replay.body().unwrap_or(RequestBody::Empty);
             (Kept::Replay(replay), first)
         };

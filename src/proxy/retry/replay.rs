@@ -12,13 +12,14 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::exchange::{BodyError, RequestBody};
+use crate::exchange::{BodyError, Exchange, Phase, RequestBody};
 
 /// The body of all attempts of an exchange.
 #[derive(Clone)]
 pub(super) struct Replay(Rc<RefCell<Kept>>);
 
 struct Kept {
+    exchange: Exchange,
     source: RequestBody,
     chunks: Vec<Bytes>,
     trailers: Option<HeaderMap>,
@@ -41,8 +42,9 @@ struct AttemptBody {
 
 impl Replay {
     /// Keeps up to `cap` bytes of this body.
-    pub(super) fn new(source: RequestBody, cap: u64) -> Self {
+    pub(super) fn new(source: RequestBody, cap: u64, exchange: Exchange) -> Self {
         Self(Rc::new(RefCell::new(Kept {
+            exchange,
             source,
             chunks: Vec::new(),
             trailers: None,
@@ -87,6 +89,12 @@ impl Body for AttemptBody {
         }
         if let Some(chunk) = kept.chunks.get(this.next) {
             this.next += 1;
+            let is_out = kept.is_complete && this.next == kept.chunks.len();
+            kept.exchange.upload_step(if is_out {
+                Phase::Wait
+            } else {
+                Phase::SendUpstream
+            });
             return Poll::Ready(Some(Ok(Frame::data(chunk.clone()))));
         }
         if kept.is_complete {

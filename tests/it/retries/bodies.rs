@@ -163,3 +163,29 @@ fn a_body_that_is_announced_as_too_large_is_not_tried_again_at_all() {
     assert_eq!(statuses, [200, 200, 502, 502]);
     proxy.finish();
 }
+
+#[test]
+fn the_wait_after_a_body_that_was_sent_again_is_a_wait() {
+    let upstream = Upstream::requests([
+        Script::new()
+            .read_head()
+            .read_body()
+            .send(reply(503, &[], "no")),
+        Script::new()
+            .read_head()
+            .read_body()
+            .pause(std::time::Duration::from_millis(300))
+            .send(reply(200, &[], "yes")),
+    ]);
+    let proxy = Proxy::start(
+        Config::new(upstream.address()).route("retry: {attempts: 2, backoff: 1ms..1ms}"),
+    );
+    let mut client = Client::connect(proxy.public());
+    client.request("PUT", "/", &[], "some body");
+    assert_eq!(client.read_response().status, 200);
+    let line = &proxy.wait_log_lines(1)[0];
+    let wait = line["phases_ms"]["wait"].as_f64().unwrap_or_default();
+    assert!(wait > 200.0, "{line}");
+    drop(client);
+    proxy.finish();
+}
