@@ -28,10 +28,14 @@ pub struct CutOff(&'static str);
 
 /// Observes a response from its head on.
 pub(super) fn observe(response: Response, open: Open) -> http::Response<ObservedBody> {
-    let is_stream = response
-        .headers()
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|media_type| media_type.as_bytes().starts_with(b"text/event-stream"));
+    let headers = response.headers();
+    let media_type = headers.get(http::header::CONTENT_TYPE);
+    let has_type = |prefix: &[u8]| media_type.is_some_and(|it| it.as_bytes().starts_with(prefix));
+    let is_stream = has_type(b"text/event-stream");
+    // Of a response without a body, gRPC's status stands in the head ("Trailers-Only").
+    if has_type(b"application/grpc") {
+        note_grpc_status(headers, &open);
+    }
     open.exchange
         .note_head(response.status().as_u16(), is_stream);
     let has_no_body = matches!(response.status().as_u16(), 204 | 304);
@@ -43,6 +47,13 @@ pub(super) fn observe(response: Response, open: Open) -> http::Response<Observed
         };
         ObservedBody { inner, open, left }
     })
+}
+
+fn note_grpc_status(fields: &http::HeaderMap, open: &Open) {
+    let status = fields.get("grpc-status");
+    if let Some(status) = status.and_then(|status| status.to_str().ok()?.parse().ok()) {
+        open.exchange.note_grpc_status(status);
+    }
 }
 
 // === impl ObservedBody ===
@@ -111,11 +122,7 @@ impl Body for ObservedBody {
                     this.left = this.left.map(|left| left.saturating_sub(size));
                 } else if let Some(trailers) = frame.trailers_ref() {
                     this.left = Some(0); // nothing follows trailers, and hyper does not ask whether
-                    let status = trailers.get("grpc-status");
-                    let status = status.and_then(|status| status.to_str().ok()?.parse().ok());
-                    if let Some(status) = status {
-                        this.open.exchange.note_grpc_status(status);
-                    }
+                    note_grpc_status(trailers, &this.open);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

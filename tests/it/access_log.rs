@@ -355,3 +355,13 @@ fn of_the_served_a_share_is_written_and_of_failures_all() {
         proxy.finish();
     }
 }
+
+#[test]
+fn the_status_of_a_grpc_answer_without_a_body_stands_in_its_head() {
+    let fields = [("content-type", "application/grpc"), ("grpc-status", "5")];
+    let upstream = Upstream::answering(move |_| reply(200, &fields, ""));
+    let proxy = Proxy::start(Config::new(upstream.address()));
+    assert_eq!(get(proxy.public(), "/").status, 200);
+    assert_eq!(proxy.wait_log_lines(1)[0]["grpc_status"], 5);
+    proxy.finish();
+}
