@@ -110,10 +110,14 @@ impl Body for ObservedBody {
                 this.open.end(Outcome::Served);
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(_))) => this.cut_off(
-                Outcome::HttpResponseIncomplete,
-                "the upstream's body ended early",
-            ),
+            // An upstream may answer while the request's body is on its way: where that fails, so does the answer.
+            Poll::Ready(Some(Err(_))) => match this.open.exchange.body_error() {
+                Some(error) => this.cut_off(error.outcome, error.detail),
+                None => this.cut_off(
+                    Outcome::HttpResponseIncomplete,
+                    "the upstream's body ended early",
+                ),
+            },
             Poll::Ready(Some(Ok(frame))) => {
                 this.open.exchange.enter(Phase::BodyClient);
                 if let Some(data) = frame.data_ref() {

@@ -351,3 +351,24 @@ fn after_an_early_answer_the_next_exchange_is_its_own() {
     proxy.wait_log_lines(2);
     proxy.finish();
 }
+
+#[test]
+fn a_request_body_that_fails_after_the_answers_head_is_the_clients() {
+    let upstream = Upstream::script(
+        Script::new()
+            .read_head()
+            .send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n")
+            .discard_body(),
+    );
+    let proxy = Proxy::start(Config::new(upstream.address()).route("max_body: 1KiB"));
+    let mut client = Client::connect(proxy.public());
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n");
+    assert_eq!(client.read_head().word(1), "200");
+    client.send(format!("800\r\n{}\r\n", "x".repeat(0x800)));
+    client.read_to_end();
+    let line = &proxy.wait_log_lines(1)[0];
+    assert_eq!(line["outcome"], "http_request_error", "{line}");
+    assert_eq!(line["side"], "client");
+    drop(client);
+    proxy.finish();
+}
