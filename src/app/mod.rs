@@ -147,8 +147,12 @@ pub fn run(app: App) -> Result<(), StartError> {
         }));
         emit(Event::Drained { cut });
     });
-    telemetry.end(control.handle(), LAST_WORDS);
-    control.block_on(admin.end());
+    let (ending, handle) = (Arc::clone(&telemetry), control.handle().clone());
+    control.block_on(signals.unless_stopped_again(async {
+        // Where it fails it has panicked, and the process ends anyway.
+        let _ = tokio::task::spawn_blocking(move || ending.end(&handle, LAST_WORDS)).await;
+        admin.end().await;
+    }));
     drop(drawn);
     control.shutdown_timeout(Duration::from_millis(500));
     Ok(())

@@ -71,7 +71,8 @@ impl Threads {
         Ok(Self { threads, stage })
     }
 
-    /// Lets the workers finish what they have; after `deadline` what is left is cut. Returns how many connections were.
+    /// Lets the workers finish what they have; after `deadline` what is left is cut. Returns how many workers had
+    /// something left.
     pub(super) async fn drain(self, deadline: Duration) -> u64 {
         let _ = self.stage.send(Stage::Draining);
         let until = Instant::now() + deadline;
@@ -85,6 +86,9 @@ impl Threads {
             .filter(|thread| !thread.is_finished())
             .count();
         let _ = self.stage.send(Stage::Cutting);
+        while !is_over() {
+            tokio::time::sleep(Duration::from_millis(5)).await; // a second signal is still heard
+        }
         for thread in self.threads {
             let _ = thread.join(); // a panic there has said so itself
         }
@@ -145,6 +149,8 @@ impl Work {
                 )
                 .await;
         });
+        // A name that is being looked up can neither be cancelled nor waited for.
+        runtime.shutdown_background();
     }
 }
 

@@ -31,7 +31,7 @@ pub enum Event {
     },
     /// Nothing is left to serve, or the deadline has passed.
     Drained {
-        /// Connections that were cut.
+        /// Workers of which connections were cut.
         cut: u64,
     },
     /// A new configuration is in force.

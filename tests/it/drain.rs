@@ -4,7 +4,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::rig::{
-    Client, Config, Gate, Http2Client, Proxy, Script, Upstream, get, reply, try_wait_until,
+    Client, Collector, Config, Gate, Http2Client, Mode, Proxy, Script, Upstream, get, reply,
+    try_wait_until,
 };
 
 /// An upstream that answers when the gate is open.
@@ -239,4 +240,18 @@ fn an_http2_client_that_has_gone_without_a_word_does_not_hold_up_the_drain() {
         "the deadline is 30 s: {:?}",
         since.elapsed()
     );
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_a_collector_either() {
+    let upstream = Upstream::ok("hello");
+    let collector = Collector::start();
+    collector.set(Mode::Stall);
+    let mut proxy = Proxy::start(Config::new(upstream.address()).traces(collector.address()));
+    assert_eq!(get(proxy.public(), "/").status, 200);
+    proxy.signal("TERM");
+    proxy.wait_stderr("drained");
+    proxy.wait_until("the last export stalls", || collector.stalled_exports() > 0);
+    proxy.signal("TERM");
+    assert_eq!(proxy.wait_exit().code(), Some(143));
 }
