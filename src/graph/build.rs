@@ -67,6 +67,7 @@ fn build_upstream(
                 .upstreams
                 .iter()
                 .find(|upstream| *upstream.name() == plan.name)
+                .map(Arc::as_ref)
         })
         // Connections are kept by endpoint: another protocol needs others.
         .filter(|upstream| upstream.plan.protocol == plan.protocol);
@@ -85,6 +86,7 @@ fn build_upstream(
     Upstream::new(
         index,
         plan,
+        known,
         endpoints.collect(),
         catalogue.upstream(&plan.name),
     )
