@@ -132,6 +132,10 @@ impl Connection {
         }
         match self.first_byte.get() {
             Some(since) => Activity::Head(since),
+            // What was handed on may still be on its way to a slow client. On HTTP/2 a PING's answer would count as well.
+            None if !self.is_http2.get() => {
+                Activity::Idle(self.idle_since.get().max(self.last_write.get()))
+            }
             None => Activity::Idle(self.idle_since.get()),
         }
     }
@@ -197,5 +201,36 @@ impl Connection {
         self.live.set(self.live.get().saturating_sub(1));
         self.served.set(self.served.get() + 1);
         self.idle_since.set(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_polite_end_gives_way_to_a_forced_one_and_not_the_other_way_round() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        for polite in [Cut::Drain, Cut::IdleTimeout] {
+            for forced in [Cut::HeadTimeout, Cut::WriteTimeout, Cut::Now] {
+                let connection = Connection::new(1, 0, address, address, false, Duration::ZERO);
+                connection.cut(polite);
+                connection.cut(forced);
+                assert_eq!(connection.is_cut(), Some(forced), "after {polite:?}");
+                connection.cut(polite);
+                assert_eq!(connection.is_cut(), Some(forced), "before {polite:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_client_still_takes_is_no_idleness_save_on_http2() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let connection = Connection::new(1, 0, address, address, false, Duration::ZERO);
+        let later = Instant::now() + Duration::from_secs(60);
+        connection.last_write.set(later);
+        assert_eq!(connection.activity(), Activity::Idle(later));
+        connection.note_http2();
+        assert_ne!(connection.activity(), Activity::Idle(later));
     }
 }

@@ -69,8 +69,9 @@ impl Connections {
                 }
                 // A client that has gone without a word would hold up the whole drain.
                 Activity::Idle(since)
-                    if (self.draining_since.get())
-                        .is_some_and(|drain| late(since.max(drain), GRACE)) =>
+                    if (self.draining_since.get()).is_some_and(|drain| {
+                        late(since.max(drain).max(connection.last_write()), GRACE)
+                    }) =>
                 {
                     connection.cut(Cut::Now);
                 }
