@@ -13,6 +13,9 @@ use crate::exchange::Connection;
 /// HTTP/2's connection preface (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// The longest pause between two looks.
+const LONGEST_PAUSE: Duration = Duration::from_millis(64);
+
 /// How a connection begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opening {
@@ -30,6 +33,7 @@ pub(super) enum Opening {
 /// The socket's.
 pub(super) async fn opening(stream: &TcpStream, connection: &Connection) -> io::Result<Opening> {
     let mut first = [0; PREFACE.len()];
+    let mut pause = Duration::from_millis(2);
     loop {
         let count = stream.peek(&mut first).await?;
         let seen = &first[..count];
@@ -43,7 +47,9 @@ pub(super) async fn opening(stream: &TcpStream, connection: &Connection) -> io::
         if !PREFACE.starts_with(seen) {
             return Ok(Opening::Http1);
         }
-        // A part of the preface: the rest must follow, and peeking does not wait for more than there is.
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        // A part of the preface: the rest must follow, and peeking does not wait for more than there is. Many who leave
+        // it at that must not keep the worker busy.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
