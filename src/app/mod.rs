@@ -119,6 +119,8 @@ pub fn run(app: App) -> Result<(), StartError> {
         Ok((graph, threads, admin, drawn))
     })?;
     drop(starting);
+    let readiness = admin.readiness().clone();
+    control.spawn(threads.when_one_is_lost(move || readiness.lose_worker()));
     // The ready line: scripts wait for it, so it is written as it is, whatever the log level.
     let ready = ready_line(&listening, admin.address());
     writeln!(io::stderr(), "{ready}")?;

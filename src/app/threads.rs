@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Plan;
+use crate::exchange::Gauge;
 use crate::graph::Graph;
 use crate::server::{Bound, Inbox, Team, Worker};
 use crate::telemetry::{Event, Telemetry, emit};
@@ -19,7 +20,10 @@ use crate::telemetry::{Event, Telemetry, emit};
 #[derive(Debug)]
 pub(super) struct Threads {
     threads: Vec<JoinHandle<()>>,
+    /// How many connections each has.
+    connections: Vec<Gauge>,
     stage: watch::Sender<Stage>,
+    lost: watch::Receiver<usize>,
 }
 
 /// How far the end has come.
@@ -46,9 +50,11 @@ impl Threads {
         graph: &Arc<ArcSwap<Graph>>,
         telemetry: &Arc<Telemetry>,
     ) -> io::Result<Self> {
-        let gauges = (0..plan.runtime.workers).map(|index| telemetry.catalogue().worker(index));
-        let (team, inboxes) = Team::new(gauges.collect());
+        let workers = 0..plan.runtime.workers;
+        let connections: Vec<_> = workers.map(|it| telemetry.catalogue().worker(it)).collect();
+        let (team, inboxes) = Team::new(connections.clone());
         let (stage, seen) = watch::channel(Stage::Serving);
+        let (losing, lost) = watch::channel(0);
         let mut threads = Vec::with_capacity(inboxes.len());
         // The workers own the sockets: what they close at the drain is closed.
         let mut sockets: Vec<_> = bound
@@ -64,11 +70,27 @@ impl Threads {
                 graph: Arc::clone(graph),
                 telemetry: Arc::clone(telemetry),
                 stage: seen.clone(),
+                losing: losing.clone(),
             };
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
             threads.push(thread.spawn(move || work.run())?);
         }
-        Ok(Self { threads, stage })
+        Ok(Self {
+            threads,
+            connections,
+            stage,
+            lost,
+        })
+    }
+
+    /// Calls `tell` whenever a worker is lost. Ends with the last worker; cancel safe.
+    pub(super) fn when_one_is_lost<F: Fn()>(&self, tell: F) -> impl Future<Output = ()> + use<F> {
+        let mut lost = self.lost.clone();
+        async move {
+            while lost.changed().await.is_ok() {
+                tell();
+            }
+        }
     }
 
     /// Lets the workers finish what they have; after `deadline` what is left is cut. Returns how many workers had
@@ -80,11 +102,7 @@ impl Threads {
         while !is_over() && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let left = self
-            .threads
-            .iter()
-            .filter(|thread| !thread.is_finished())
-            .count();
+        let left: i64 = self.connections.iter().map(Gauge::get).sum();
         let _ = self.stage.send(Stage::Cutting);
         while !is_over() {
             tokio::time::sleep(Duration::from_millis(5)).await; // a second signal is still heard
@@ -92,7 +110,7 @@ impl Threads {
         for thread in self.threads {
             let _ = thread.join(); // a panic there has said so itself
         }
-        left as u64
+        u64::try_from(left).unwrap_or(0)
     }
 }
 
@@ -105,13 +123,14 @@ struct Work {
     graph: Arc<ArcSwap<Graph>>,
     telemetry: Arc<Telemetry>,
     stage: watch::Receiver<Stage>,
+    losing: watch::Sender<usize>,
 }
 
 // === impl Work ===
 
 impl Work {
     fn run(self) {
-        let _watch = Watch(self.index);
+        let _watch = Watch(self.index, self.losing);
         let runtime = match Builder::new_current_thread()
             .enable_all()
             .build_local(LocalOptions::default())
@@ -155,12 +174,13 @@ impl Work {
 }
 
 /// Says it when a worker panics: a bug, which takes this worker's connections with it and nobody else's.
-struct Watch(usize);
+struct Watch(usize, watch::Sender<usize>);
 
 impl Drop for Watch {
     fn drop(&mut self) {
         if std::thread::panicking() {
             emit(Event::WorkerPanicked { worker: self.0 });
+            self.1.send_modify(|lost| *lost += 1);
         }
     }
 }
