@@ -14,6 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::exchange::{BodyError, Exchange, Phase, RequestBody};
 
+/// What a kept piece counts at the least, in bytes: its place in the list and its share of a read buffer are not free, and
+/// a client chooses how small its pieces are.
+const PIECE: u64 = 64;
+
 /// The body of all attempts of an exchange.
 #[derive(Clone)]
 pub(super) struct Replay(Rc<RefCell<Kept>>);
@@ -111,7 +115,7 @@ impl Body for AttemptBody {
         if let Some(data) = frame.data_ref() {
             kept.room = kept
                 .room
-                .and_then(|room| room.checked_sub(data.remaining() as u64));
+                .and_then(|room| room.checked_sub((data.remaining() as u64).max(PIECE)));
             if kept.room.is_some() {
                 kept.chunks.push(data.clone());
                 this.next += 1;
