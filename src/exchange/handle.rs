@@ -96,6 +96,12 @@ impl Exchange {
         self.0.clock.phase()
     }
 
+    /// When its present phase began, or last made progress.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.0.clock.since()
+    }
+
     /// From now on its time is `phase`'s; the answer is now.
     pub fn enter(&self, phase: Phase) -> Instant {
         let now = Instant::now();

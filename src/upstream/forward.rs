@@ -84,7 +84,7 @@ impl Service<AttemptRequest> for Forward {
             let fault = Fault::new(Outcome::ProxyInternalError, "the endpoint is gone");
             return Box::pin(std::future::ready(Err(fault.into())));
         };
-        let sample = Sample::begin(&pool.endpoint);
+        let sample = Sample::begin(&pool.endpoint, &attempt.request.exchange);
         if upstream.is_http2() {
             return Box::pin(over_http2(upstream, pool, attempt, sample));
         }
@@ -117,10 +117,11 @@ struct Sample {
 // === impl Sample ===
 
 impl Sample {
-    fn begin(endpoint: &Arc<Endpoint>) -> Self {
+    /// The attempt has just begun: the exchange knows when.
+    fn begin(endpoint: &Arc<Endpoint>, exchange: &Exchange) -> Self {
         Self {
             endpoint: Arc::clone(endpoint),
-            begun: Instant::now(),
+            begun: exchange.since(),
             is_open: true,
         }
     }
@@ -129,18 +130,19 @@ impl Sample {
     fn end_with(self, exchange: &Exchange, result: &Result<Response, AttemptFault>) {
         match result {
             Ok(response) => {
-                exchange.enter(Phase::BodyUpstream);
-                self.end(response.status().is_server_error());
+                let now = exchange.enter(Phase::BodyUpstream);
+                self.end(now, response.status().is_server_error());
             }
             // What the client did says nothing about the endpoint.
             Err(failed) if failed.fault.outcome().side() == Some(Side::Client) => self.forget(),
-            Err(_) => self.end(true),
+            Err(_) => self.end(Instant::now(), true),
         }
     }
 
-    fn end(mut self, is_failed: bool) {
+    fn end(mut self, now: Instant, is_failed: bool) {
         self.is_open = false;
-        self.endpoint.observe(self.begun.elapsed(), is_failed);
+        let took = now.saturating_duration_since(self.begun);
+        self.endpoint.observe(took, is_failed);
     }
 
     fn forget(mut self) {
