@@ -23,6 +23,7 @@ mod hygiene;
 mod limits;
 mod listener;
 mod metrics;
+mod partners;
 mod readme;
 mod retries;
 mod rig;

@@ -71,12 +71,7 @@ fn every_file_that_it_links_to_is_there() {
     assert!(files.len() >= 5, "{files:?}");
     for file in files {
         let path = file.split('#').next().unwrap_or_default();
-        // Written by hand from a long measurement, after what it measures.
-        let is_to_come = path == "docs/performance.md";
-        assert!(
-            path.is_empty() || is_to_come || root(path).exists(),
-            "{file}"
-        );
+        assert!(path.is_empty() || root(path).exists(), "{file}");
     }
 }
 
