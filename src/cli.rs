@@ -13,7 +13,7 @@ use crate::app::{self, App, StartError};
 use crate::config::{self, ArgumentError, LoadError};
 use crate::demo::{self, DemoError, DemoOptions};
 
-/// An observability-first reverse proxy: every request seen, at the cost of a bare proxy.
+/// An observability-first reverse proxy: every request seen, for little more than a bare proxy costs.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
