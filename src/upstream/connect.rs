@@ -1,21 +1,67 @@
-//! Opening a connection to an endpoint.
+//! Opening a connection to an endpoint, in a place among its upstream's connections.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::places::Place;
+use super::pool::Common;
+use super::{Endpoint, Upstream};
 use crate::config::{Address, Host};
-use crate::exchange::{Exchange, Fault, Outcome, Phase, RetryClass};
+use crate::exchange::{AttemptFault, Exchange, Fault, Outcome, Phase, RetryClass};
+
+/// A place among the upstream's connections, and a connection in it.
+pub(super) async fn dial(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    exchange: &Exchange,
+) -> Result<(Place, TcpStream, SocketAddr), AttemptFault> {
+    let place = take_place(upstream).await?;
+    let limit = upstream.plan.connect_timeout;
+    let (stream, peer) = connect(&endpoint.address, limit, exchange).await?;
+    Ok((place, stream, peer))
+}
+
+/// Drives a fresh connection on this worker until it ends, or nobody can use it any more.
+pub(super) fn drive(
+    upstream: &Arc<Upstream>,
+    peer: SocketAddr,
+    place: Place,
+    driver: impl Future<Output = hyper::Result<()>> + 'static,
+) -> Common {
+    let driver = tokio::task::spawn_local(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(%error, %peer, "upstream connection ended");
+        }
+    });
+    upstream.note_opened();
+    Common::new(peer, Arc::clone(upstream), driver.abort_handle(), place)
+}
+
+async fn take_place(upstream: &Upstream) -> Result<Place, AttemptFault> {
+    upstream
+        .places
+        .take(upstream.plan.connect_timeout)
+        .await
+        .ok_or_else(|| {
+            Fault::new(
+                Outcome::ConnectionLimitReached,
+                "the upstream's connections are all in use, and none came free in time",
+            )
+            .into()
+        })
+}
 
 /// Opens a connection within `limit`: resolves the name where there is one, then tries its addresses in turn, each with
 /// a fair part of what is left. Cancel safe: a socket that was not handed out is closed.
 ///
 /// # Errors
 /// The fault that says which step failed; all of them may be retried, since nothing was sent.
-pub(super) async fn connect(
+async fn connect(
     address: &Address,
     limit: Duration,
     exchange: &Exchange,

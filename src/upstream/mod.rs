@@ -4,10 +4,13 @@
 //! of the graph; connections are worker-local and never change threads. [`Forward`] is the end of every stack: below it
 //! is only hyper's client, which nothing else in the program knows.
 
+mod answer;
 mod balance;
 mod connect;
 mod endpoint;
 mod forward;
+mod http1;
+mod http2;
 mod places;
 mod pool;
 mod set;
