@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::clock;
+use super::{Flood, clock};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct Connection {
     last_write: Cell<Instant>,
     live: Cell<u32>,
     served: Cell<u64>,
+    /// Streams that the client opened and that became no exchange: HTTP/2's own refusals.
+    refused: Cell<u64>,
     cut: Cell<Option<Cut>>,
     driver: RefCell<Option<Waker>>,
 }
@@ -48,6 +50,8 @@ pub enum Cut {
     IdleTimeout,
     /// A client paused too long in taking a response.
     WriteTimeout,
+    /// A client sent too many HTTP/2 frames of a kind.
+    Flood(Flood),
     /// The process is about to end: what was asked is still answered.
     Drain,
     /// It has been asked to end and did not, or the process ends: whatever it carries is lost.
@@ -94,6 +98,7 @@ impl Connection {
             last_write: Cell::new(now),
             live: Cell::new(0),
             served: Cell::new(0),
+            refused: Cell::new(0),
             cut: Cell::new(None),
             driver: RefCell::new(None),
         }
@@ -124,9 +129,33 @@ impl Connection {
         self.last_write.get()
     }
 
+    /// HTTP/2: a head began then and has not ended; `None`: all have ended.
+    pub fn note_head(&self, since: Option<Instant>) {
+        self.first_byte.set(since);
+    }
+
+    /// HTTP/2: so many streams were opened in all. What of them became no exchange was refused by the protocol itself:
+    /// a malformed head, one too large, one stream too many.
+    pub fn note_opened(&self, streams: u64) {
+        let exchanges = self.served.get() + u64::from(self.live.get());
+        self.refused.set(streams.saturating_sub(exchanges));
+    }
+
+    /// How many streams the protocol itself has refused; known when the connection has ended.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.get()
+    }
+
     /// What it is doing.
     #[must_use]
     pub fn activity(&self) -> Activity {
+        // On HTTP/2 a head that does not end holds up all other streams.
+        if self.is_http2.get()
+            && let Some(since) = self.first_byte.get()
+        {
+            return Activity::Head(since);
+        }
         if self.live.get() > 0 {
             return Activity::Busy;
         }
@@ -151,6 +180,12 @@ impl Connection {
     pub fn note_http2(&self) {
         self.is_http2.set(true);
         self.first_byte.set(None);
+    }
+
+    /// Whether it speaks HTTP/2.
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        self.is_http2.get()
     }
 
     /// Notes that the client may still be sending what nobody will read.
@@ -193,6 +228,9 @@ impl Connection {
     /// pipelined one, and on HTTP/2, it is now.
     pub(super) fn open_exchange(&self, now: Instant) -> Instant {
         self.live.set(self.live.get() + 1);
+        if self.is_http2.get() {
+            return now;
+        }
         self.first_byte.take().unwrap_or(now)
     }
 

@@ -12,6 +12,7 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::frames::WatchedIo;
 use super::io::{ClientIo, Left, linger};
 use super::sniff::{Opening, opening};
 use super::worker::{ListenerParts, Worker};
@@ -52,6 +53,12 @@ pub(super) async fn serve(
             reason,
         });
     }
+    if connection.refused() > 0 {
+        parts
+            .meters
+            .error("http2_refused_stream")
+            .add(connection.refused());
+    }
     if let Some(stream) = left.take() {
         until_cut(&connection, linger(stream)).await;
     }
@@ -77,7 +84,7 @@ async fn converse(
         worker,
         connection: Rc::clone(connection),
     };
-    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(connection), left.clone()));
+    let io = ClientIo::new(stream, Rc::clone(connection), left.clone());
     let head = plan.limits.head.as_usize();
     match opening {
         Ok(Opening::Closed) => None,
@@ -90,7 +97,7 @@ async fn converse(
             if plan.limits.headers != HYPER_HEADERS {
                 http.max_headers(plan.limits.headers);
             }
-            drive(connection, http.serve_connection(io, service)).await
+            drive(connection, http.serve_connection(TokioIo::new(io), service)).await
         }
         Ok(Opening::Http2) => {
             connection.note_http2();
@@ -99,6 +106,7 @@ async fn converse(
                 .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
                 .max_pending_accept_reset_streams(20)
                 .max_local_error_reset_streams(Some(128));
+            let io = TokioIo::new(WatchedIo::new(io, Rc::clone(connection)));
             drive(connection, http.serve_connection(io, service)).await
         }
     }
@@ -121,7 +129,11 @@ async fn drive(connection: &Connection, conversation: impl Conversation) -> Opti
         }
         conversation.as_mut().poll(cx).map(Some)
     });
-    match ended.await {
+    let ended = ended.await;
+    if let Some(Cut::Flood(kind)) = connection.is_cut() {
+        return Some(kind.as_str()); // its IO failed for that reason
+    }
+    match ended {
         None => reason_of_cut(connection),
         Some(Ok(())) => None,
         Some(Err(error)) => {
@@ -151,6 +163,7 @@ fn reason_of_cut(connection: &Connection) -> Option<&'static str> {
     match connection.is_cut()? {
         Cut::HeadTimeout => Some("head_timeout"),
         Cut::WriteTimeout => Some("write_timeout"),
+        Cut::Flood(kind) => Some(kind.as_str()),
         Cut::IdleTimeout | Cut::Drain | Cut::Now => None,
     }
 }
@@ -204,7 +217,7 @@ impl Conversation for http1::Connection<TokioIo<ClientIo>, ToStack> {
     }
 }
 
-impl Conversation for http2::Connection<TokioIo<ClientIo>, ToStack, OnThisWorker> {
+impl Conversation for http2::Connection<TokioIo<WatchedIo<ClientIo>>, ToStack, OnThisWorker> {
     fn wind_down(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }

@@ -127,7 +127,7 @@ impl AsyncWrite for ClientIo {
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
-        if self.connection.is_cut() == Some(Cut::HeadTimeout) {
+        if self.connection.is_cut() == Some(Cut::HeadTimeout) && !self.connection.is_http2() {
             // Nothing was sent that is not answered, so the socket's buffer is empty and takes these bytes at once.
             let _ = self.stream.try_write(TOO_SLOW);
         }

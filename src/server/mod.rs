@@ -7,6 +7,7 @@
 mod accept;
 mod bind;
 mod connection;
+mod frames;
 mod io;
 mod sniff;
 mod sweep;

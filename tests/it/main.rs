@@ -19,6 +19,7 @@ mod command_line;
 mod demo;
 mod drain;
 mod end_to_end;
+mod http2_abuse;
 mod hygiene;
 mod limits;
 mod listener;

@@ -49,6 +49,11 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So many more.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// One more, counted by the only thread that ever counts here: no read-modify-write.
     pub(in crate::telemetry) fn count_alone(&self) {
         let count = self.0.load(Ordering::Relaxed);
