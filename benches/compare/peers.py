@@ -15,9 +15,15 @@ GO = {"GOMAXPROCS": str(WORKERS)}
 class Setting:
     """What a proxy's configuration is made from."""
 
-    def __init__(self, variant, folder, port, upstream, sink, binary):
+    def __init__(self, variant, folder, port, upstream, sink, binary, front="http1", back="http1", certificate=None):
+        """`front`: http1, http2 (in clear text) or tls; `back`: http1, http2 or grpc; `certificate`: a PEM file, its key beside it."""
         self.variant, self.folder, self.port, self.upstream, self.sink, self.binary = variant, folder, port, upstream, sink, binary
+        self.front, self.back, self.certificate = front, back, certificate
         self.access_log = os.path.join(folder, "access.log")
+
+    @property
+    def key(self):
+        return self.certificate + ".key"
 
     def write(self, name, text):
         path = os.path.join(self.folder, name)
@@ -46,15 +52,15 @@ http {{ {temp}
 """
 
 
-def upstream(folder, port):
-    """The one upstream of all: about 100 bytes from memory, 64 KiB and 1 MiB from the page cache."""
+def upstream(folder, port, protocol="http1"):
+    """The one upstream of all: about 100 bytes from memory, 64 KiB and 1 MiB from the page cache; `http2` in clear text."""
     for name, size in (("64k", 64 << 10), ("1m", 1 << 20)):
         with open(os.path.join(folder, name), "wb") as file:
             file.write(b"x" * size)
     path = os.path.join(folder, "nginx.conf")
     with open(path, "w", encoding="utf-8") as file:
         file.write(nginx_head(folder, f"""  access_log off; sendfile on; tcp_nopush on; open_file_cache max=10;
-  server {{ listen 127.0.0.1:{port} backlog=4096; root {folder};
+  server {{ listen 127.0.0.1:{port} backlog=4096{" http2" if protocol == "http2" else ""}; root {folder};
     location = /small {{ return 200 "{'x' * 99}\\n"; }}
     location / {{ }} }}"""))
     return ["nginx", "-p", folder, "-c", path]
@@ -70,11 +76,14 @@ def nginx(s):
     '"upstream_time":"$upstream_response_time","bytes_in":$request_length,"bytes_out":$body_bytes_sent,'
     '"user_agent":"$http_user_agent"}}';
   access_log {s.access_log} json buffer=64k flush=1s;"""
+    front = {"http1": "", "http2": " http2", "tls": " ssl http2"}[s.front]
+    tls = f"ssl_certificate {s.certificate}; ssl_certificate_key {s.key}; ssl_protocols TLSv1.3;" if s.front == "tls" else ""
+    back = "grpc_pass grpc://u;" if s.back == "grpc" else 'proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;'
     path = s.write("nginx.conf", nginx_head(s.folder, f"""  {log}
   proxy_max_temp_file_size 0;
   upstream u {{ server 127.0.0.1:{s.upstream}; keepalive 64; keepalive_requests 1000000000; }}
-  server {{ listen 127.0.0.1:{s.port} backlog=4096 reuseport;
-    location / {{ proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; }} }}"""))
+  server {{ listen 127.0.0.1:{s.port} backlog=4096 reuseport{front};
+    {tls} location / {{ {back} }} }}"""))
     return Start([s.binary, "-p", s.folder, "-c", path], note=note)
 
 
@@ -85,6 +94,7 @@ def haproxy(s):
         log = ("log global\n  log-format '{\"time\":\"%Tl\",\"client\":\"%ci\",\"method\":\"%HM\",\"path\":\"%HP\",\"query\":\"%HQ\","
                "\"protocol\":\"%HV\",\"status\":%ST,\"route\":\"%f\",\"upstream\":\"%b\",\"endpoint\":\"%s\",\"queue\":%Tw,\"connect\":%Tc,"
                "\"wait\":%Tr,\"duration\":%Ta,\"bytes_in\":%U,\"bytes_out\":%B,\"ended\":\"%tsc\"}'")
+    front = {"http1": "", "http2": " proto h2", "tls": f" ssl crt {s.certificate}.both alpn h2,http/1.1 ssl-min-ver TLSv1.3"}[s.front]
     path = s.write("haproxy.cfg", f"""global
   nbthread {WORKERS}
   maxconn 4000
@@ -97,10 +107,10 @@ defaults
   http-reuse always
   {log}
 frontend f
-  bind 127.0.0.1:{s.port}
+  bind 127.0.0.1:{s.port}{front}
   default_backend u
 backend u
-  server s 127.0.0.1:{s.upstream}
+  server s 127.0.0.1:{s.upstream}{"" if s.back == "http1" else " proto h2"}
 """)
     return Start([s.binary, "-db", "-f", path], stdout=stdout, note=note)
 
@@ -117,7 +127,13 @@ def _cluster(name, port, **more):
 def envoy(s):
     types = "type.googleapis.com/envoy."
     thresholds = [{"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096}]
-    clusters = [_cluster("u", s.upstream, circuit_breakers={"thresholds": thresholds})]
+    http2 = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": types + "extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}}}
+    clusters = [_cluster("u", s.upstream, circuit_breakers={"thresholds": thresholds}, **({} if s.back == "http1" else http2))]
+    tls = {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": {
+        "@type": types + "extensions.transport_sockets.tls.v3.DownstreamTlsContext", "common_tls_context": {
+            "alpn_protocols": ["h2", "http/1.1"], "tls_params": {"tls_minimum_protocol_version": "TLSv1_3"},
+            "tls_certificates": [{"certificate_chain": {"filename": s.certificate}, "private_key": {"filename": s.key}}]}}}} if s.front == "tls" else {}
     manager = {
         "@type": types + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "f",
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "u"}}]}]},
@@ -134,12 +150,10 @@ def envoy(s):
         manager["tracing"] = {"random_sampling": {"value": 100}, "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": {
             "@type": types + "config.trace.v3.OpenTelemetryConfig", "service_name": "envoy",
             "grpc_service": {"envoy_grpc": {"cluster_name": "otlp"}, "timeout": "5s"}}}}
-        clusters.append(_cluster("otlp", s.sink, typed_extension_protocol_options={
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": types + "extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}}))
+        clusters.append(_cluster("otlp", s.sink, **http2))
     config = {"static_resources": {"clusters": clusters, "listeners": [{
         "name": "f", "address": _address(s.port),
-        "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}]}]}}
+        "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}], **tls}]}]}}
     if s.variant == "bare":
         config["stats_config"] = {"stats_matcher": {"reject_all": True}}
     path = s.write("envoy.json", json.dumps(config, indent=1))
@@ -147,9 +161,12 @@ def envoy(s):
 
 
 def traefik(s):
+    is_tls = s.front == "tls"
+    scheme = "http" if s.back == "http1" else "h2c"
+    tls = {"tls": {"stores": {"default": {"defaultCertificate": {"certFile": s.certificate, "keyFile": s.key}}}}} if is_tls else {}
     routes = s.write("routes.yaml", json.dumps({"http": {
-        "routers": {"all": {"rule": "PathPrefix(`/`)", "service": "u", "entryPoints": ["f"]}},
-        "services": {"u": {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{s.upstream}"}]}}}}}))
+        "routers": {"all": {"rule": "PathPrefix(`/`)", "service": "u", "entryPoints": ["f"], **({"tls": {}} if is_tls else {})}},
+        "services": {"u": {"loadBalancer": {"servers": [{"url": f"{scheme}://127.0.0.1:{s.upstream}"}]}}}}, **tls}))
     config = {"entryPoints": {"f": {"address": f"127.0.0.1:{s.port}"}}, "providers": {"file": {"filename": routes, "watch": False}},
               "log": {"level": "ERROR"}, "global": {"checkNewVersion": False, "sendAnonymousUsage": False}}
     if s.variant != "bare":
@@ -165,20 +182,26 @@ def traefik(s):
 def caddy(s):
     metrics = "metrics" if s.variant != "bare" else ""
     full = f"log {{\n    output file {s.access_log} {{\n      roll_disabled\n    }}\n    format json\n  }}\n  tracing {{\n    span caddy\n  }}" if s.variant == "full" else ""
+    site, tls = (f"https://localhost:{s.port}", f"tls {s.certificate} {s.key}") if s.front == "tls" else (f"http://:{s.port}", "")
     path = s.write("Caddyfile", f"""{{
   admin off
   auto_https off
   persist_config off
+  default_sni localhost
+  servers {{
+    protocols h1 h2 h2c
+  }}
   {metrics}
   log {{
     output stderr
     level ERROR
   }}
 }}
-http://:{s.port} {{
+{site} {{
   bind 127.0.0.1
+  {tls}
   {full}
-  reverse_proxy 127.0.0.1:{s.upstream} {{
+  reverse_proxy {"" if s.back == "http1" else "h2c://"}127.0.0.1:{s.upstream} {{
     transport http {{
       keepalive 60s
       keepalive_idle_conns 256
@@ -201,9 +224,11 @@ def sightglass(s):
         "full": f"  traces:\n    otlp: {{endpoint: \"http://127.0.0.1:{s.sink}\", protocol: grpc}}\n    sample: 100%\n    keep: {{errors: true}}\n"
                 f"  access_log: {{output: {{file: {s.access_log}}}, format: json, sample: 100%}}\n  metrics: {{exemplars: true}}",
     }[s.variant]
+    tls = f"tls: {{certificates: [{{cert: {s.certificate}, key: {s.key}}}]}}" if s.front == "tls" else ""
     path = s.write("sightglass.yaml", f"""listeners:
   - name: public
     address: 127.0.0.1:{s.port}
+    {tls}
 routes:
   - name: all
     match: {{path: {{prefix: /}}}}
@@ -211,6 +236,7 @@ routes:
 upstreams:
   - name: u
     endpoints: [{{address: "127.0.0.1:{s.upstream}"}}]
+    protocol: {"http1" if s.back == "http1" else "http2"}
 telemetry:
 {telemetry}
 admin:
