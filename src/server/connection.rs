@@ -104,6 +104,9 @@ async fn converse(
             let mut http = http2::Builder::new(OnThisWorker);
             http.max_concurrent_streams(plan.limits.streams)
                 .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
+                // A client that takes nothing makes us hold this much for each of its streams: hyper's 400 KiB would be
+                // 40 MB for one connection.
+                .max_send_buf_size(64 << 10)
                 .max_pending_accept_reset_streams(20)
                 .max_local_error_reset_streams(Some(128));
             let io = TokioIo::new(WatchedIo::new(io, Rc::clone(connection)));
