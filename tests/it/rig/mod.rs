@@ -47,6 +47,7 @@ mod proxy;
 mod relay;
 mod script;
 mod tests;
+mod tls;
 mod upstream;
 mod wire;
 
@@ -63,6 +64,9 @@ pub(crate) use program::Program;
 pub(crate) use proxy::Proxy;
 pub(crate) use relay::Relay;
 pub(crate) use script::{Gate, Script};
+pub(crate) use tls::{
+    Authority, Handshake, Identity, ONLY_TLS12, ONLY_TLS13, TlsCaller, TlsDoor, TlsServer, TlsWay,
+};
 pub(crate) use upstream::{Ended, Request, Upstream, reply};
 pub(crate) use wire::{Body, Head, Headers};
 
