@@ -118,7 +118,7 @@ fn forwarded_for(line: &HeaderValue, nodes: &mut [Option<IpAddr>; MOST]) -> usiz
         if !matches!(node, Element::Empty) {
             nodes[count % MOST] = match node {
                 Element::For(address) => Some(address),
-                _ => None,
+                Element::Empty | Element::Unknown | Element::Broken => None,
             };
             count += 1;
         }
@@ -129,11 +129,30 @@ fn forwarded_for(line: &HeaderValue, nodes: &mut [Option<IpAddr>; MOST]) -> usiz
     }
 }
 
+/// Whether a `Forwarded` line keeps to the grammar, so that what is added to it is read as what it is. Behind a quotation
+/// that never ends it would be a part of that.
+#[must_use]
+pub(super) fn is_whole(line: &HeaderValue) -> bool {
+    let mut rest = line.as_bytes();
+    loop {
+        if matches!(element(&mut rest), Element::Broken) {
+            return false;
+        }
+        match rest.split_first() {
+            Some((b',', tail)) => rest = tail,
+            _ => return true,
+        }
+    }
+}
+
 /// One element of a `Forwarded` line.
 enum Element {
     Empty,
     For(IpAddr),
+    /// It does not tell.
     Unknown,
+    /// It breaks the grammar.
+    Broken,
 }
 
 /// Reads one element, up to its comma or the end.
@@ -170,10 +189,11 @@ fn element(rest: &mut &[u8]) -> Element {
         }
     }
     match found.flatten() {
-        _ if is_empty && !is_broken => Element::Empty,
-        Some(address) if !is_broken => Element::For(address),
+        _ if is_broken => Element::Broken,
+        _ if is_empty => Element::Empty,
+        Some(address) => Element::For(address),
         // An element without `for` is a proxy that does not tell.
-        _ => Element::Unknown,
+        None => Element::Unknown,
     }
 }
 

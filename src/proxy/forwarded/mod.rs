@@ -6,6 +6,8 @@
 //! scheme and the host of the first hop). The host is the one that the client asked for, as the exchange has noted it,
 //! also where `Rewrite` sends another one upstream.
 //!
+//! A `Forwarded` line that breaks its grammar is left out: added to it, our element could be read as a part of the break.
+//!
 //! All new values are written into one buffer and cut out of it.
 
 use std::fmt::Write as _;
@@ -22,6 +24,8 @@ use crate::config::Listener;
 use crate::exchange::{Exchange, Fault, Protocol, Request, Response, Serve};
 
 pub mod address;
+
+use address::is_whole;
 
 /// `X-Forwarded-For`: the addresses that the request has come from, the last at the right.
 pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -84,7 +88,8 @@ impl Shared {
         address.write(peer);
         let address = address.text();
 
-        append(headers, &X_FORWARDED_FOR, &mut buffer, |buffer| {
+        let any = |_: &HeaderValue| true;
+        append(headers, &X_FORWARDED_FOR, any, &mut buffer, |buffer| {
             buffer.extend_from_slice(address);
         });
         headers
@@ -100,7 +105,7 @@ impl Shared {
                     place.insert(value);
                 }
             }
-            append(headers, &FORWARDED, &mut buffer, |buffer| {
+            append(headers, &FORWARDED, is_whole, &mut buffer, |buffer| {
                 write_forwarded(buffer, peer, address, host, proto);
             });
         });
@@ -121,10 +126,11 @@ impl Shared {
     }
 }
 
-/// Adds an element to the list that a field is, in one line.
+/// Adds an element to the list that a field is, in one line. Of the lines that came those that are `kept` stay.
 fn append(
     headers: &mut HeaderMap,
     name: &HeaderName,
+    kept: impl Fn(&HeaderValue) -> bool,
     buffer: &mut BytesMut,
     element: impl FnOnce(&mut BytesMut),
 ) {
@@ -136,7 +142,7 @@ fn append(
             }
         }
         Entry::Occupied(mut place) => {
-            for line in place.iter() {
+            for line in place.iter().filter(|line| kept(line)) {
                 buffer.extend_from_slice(line.as_bytes());
                 buffer.extend_from_slice(b", ");
             }

@@ -107,6 +107,23 @@ fn what_a_trusted_proxy_said_is_kept_and_added_to() {
 }
 
 #[test]
+fn a_broken_line_does_not_swallow_what_is_added_to_it() {
+    let ours = "for=10.0.0.1;host=a;proto=http";
+    for broken in [
+        "for=\"",
+        "for=192.0.2.1, for=\"[::1]",
+        "for=192.0.2.1 x",
+        "for=192.0.2.1;for=192.0.2.2",
+        "192.0.2.1",
+    ] {
+        let lines = ["forwarded: for=192.0.2.9", &format!("forwarded: {broken}")];
+        let headers = run("10.0.0.1:5", Version::HTTP_11, true, "a", &lines);
+        let expected = format!("for=192.0.2.9, {ours}");
+        assert_eq!(field(&headers, "forwarded"), expected, "{broken}");
+    }
+}
+
+#[test]
 fn nothing_is_said_of_a_host_that_nobody_named() {
     let headers = run("192.0.2.1:5", Version::HTTP_10, false, "", &[]);
     assert_eq!(field(&headers, "forwarded"), "for=192.0.2.1;proto=http");

@@ -116,7 +116,14 @@ fn by_length(name: &str) -> Kind {
         (18, "proxy-authenticate") => Kind::Hop(HopField::ProxyAuthenticate),
         (19, "proxy-authorization") => Kind::Hop(HopField::ProxyAuthorization),
         (25, "proxy-authentication-info") => Kind::Hop(HopField::ProxyAuthenticationInfo),
-        (14.., name) if name.starts_with("x-forwarded-") => Kind::Forwarding,
+        (12.., name) if name.starts_with("x-forwarded-") => {
+            // The rest of the name is anybody's: `x-forwarded-client_cert` would pass for one with hyphens only.
+            if name.as_bytes().contains(&b'_') {
+                Kind::Never
+            } else {
+                Kind::Forwarding
+            }
+        }
         _ => Kind::Other,
     }
 }

@@ -321,6 +321,9 @@ fn strangers_do_not_say_who_the_client_is() {
         "x-forwarded-for: 192.0.2.1",
         "x-forwarded-proto: https",
         "x-forwarded-anything: 1",
+        "x-forwarded-o: 1",
+        "x_forwarded_o: 1",
+        "x-forwarded-client_cert: 1",
         "x-real-ip: 192.0.2.1",
         "forwarded: for=192.0.2.1",
         "x_forwarded_for: 192.0.2.1",
@@ -343,6 +346,7 @@ fn strangers_do_not_say_who_the_client_is() {
     for alias in [
         "x_forwarded_for",
         "x-forwarded_proto",
+        "x-forwarded-client_cert",
         "content_length",
         "proxy",
     ] {
