@@ -181,6 +181,8 @@ def outcomes():
         table("Outcomes by route", ["route", "outcome"], [
             ("exchanges", f"sum by (route, outcome) (increase({SERVER}_count{{{R}}}[$__range])) > 0", "short", None),
         ], "Over the time shown.", width=12, height=8, sort="exchanges"),
+        series("gRPC calls by status", [q(rate("sightglass_grpc_requests_total", R, "route, grpc_status"), "{{route}} {{grpc_status}}")], "reqps",
+               "A call that its service ended with a status of its own is `served`, whichever it is.", width=24, height=7, stack=True),
     ]
 
 

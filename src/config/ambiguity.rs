@@ -65,9 +65,14 @@ enum Relation {
 fn relation(one: &Match, other: &Match) -> Option<Relation> {
     let is_even = same_path(&one.path, &other.path)
         && share_method(&one.methods, &other.methods)
-        && one.headers.len() == other.headers.len()
+        && one.headers.len() + usize::from(one.is_grpc)
+            == other.headers.len() + usize::from(other.is_grpc)
         && one.query.len() == other.query.len();
-    if !is_even || excludes(&one.headers, &other.headers) || excludes(&one.query, &other.query) {
+    let excluded = excludes(&one.headers, &other.headers)
+        || excludes(&one.query, &other.query)
+        || excludes_grpc(one, other)
+        || excludes_grpc(other, one);
+    if !is_even || excluded {
         return None;
     }
     let is_same = |(key, value): &(HeaderName, HeaderValue)| {
@@ -75,7 +80,7 @@ fn relation(one: &Match, other: &Match) -> Option<Relation> {
     };
     let headers = one.headers.iter().all(is_same);
     let query = one.query.iter().all(|pair| other.query.contains(pair));
-    Some(if headers && query {
+    Some(if headers && query && one.is_grpc == other.is_grpc {
         Relation::Same
     } else {
         Relation::Overlap
@@ -93,6 +98,18 @@ fn same_path(one: &PathPattern, other: &PathPattern) -> bool {
 
 fn share_method(one: &[Method], other: &[Method]) -> bool {
     (one.is_empty() && other.is_empty()) || one.iter().any(|method| other.contains(method))
+}
+
+/// Whether no call can fulfil both: the other wants a media type that is not gRPC's.
+fn excludes_grpc(one: &Match, other: &Match) -> bool {
+    let is_foreign = |(name, value): &(HeaderName, HeaderValue)| {
+        *name == http::header::CONTENT_TYPE
+            && !value
+                .as_bytes()
+                .to_ascii_lowercase()
+                .starts_with(b"application/grpc")
+    };
+    one.is_grpc && other.headers.iter().any(is_foreign)
 }
 
 /// Whether no request can fulfil both: they want different values of the same thing.

@@ -15,6 +15,7 @@ mod admin;
 mod ambiguity;
 mod arguments;
 mod edits;
+mod grpc_match;
 mod later;
 mod limits;
 mod listener;
@@ -45,7 +46,7 @@ pub use load::{Loaded, load, parse};
 pub use names::{Address, AddressError, Host, Name};
 pub use plan::{Drain, Plan, Runtime};
 pub use problem::{LoadError, Problem, Problems, Severity};
-pub use retry::{Retry, RetryBudget, RetryWhen};
+pub use retry::{GrpcStatuses, Retry, RetryBudget, RetryWhen};
 pub use route::{
     HeaderEdits, HostPattern, Match, PathPattern, Rewrite, Route, RouteTimeouts, Split,
 };

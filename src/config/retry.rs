@@ -46,6 +46,32 @@ pub struct RetryWhen {
     pub timeout: bool,
     /// Statuses of the upstream's answer.
     pub statuses: Vec<u16>,
+    /// Statuses of gRPC in the head of the upstream's answer, a bit each.
+    pub grpc: GrpcStatuses,
+}
+
+/// A set of statuses of gRPC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GrpcStatuses(u32);
+
+impl GrpcStatuses {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn has(self, status: u8) -> bool {
+        1_u32
+            .checked_shl(u32::from(status))
+            .is_some_and(|bit| self.0 & bit != 0)
+    }
+
+    fn add(&mut self, status: u8) {
+        self.0 |= 1 << status;
+    }
 }
 
 /// How many retries there may be beside first attempts.
@@ -75,8 +101,9 @@ pub(super) struct RetryWritten {
     /// Attempts in all, the first one included, 2 to 20 (default 3).
     #[serde(default)]
     attempts: Option<u64>,
-    /// What is retried: `connect_failure`, `reset`, `timeout` and statuses from 400 to 599 (default connect_failure, reset, 502,
-    /// 503, 504).
+    /// What is retried: `connect_failure`, `reset`, `timeout`, statuses from 400 to 599, and of gRPC calls `grpc_cancelled`,
+    /// `grpc_deadline_exceeded`, `grpc_internal`, `grpc_resource_exhausted` and `grpc_unavailable` (default connect_failure,
+    /// reset, 502, 503, 504).
     #[serde(default)]
     when: Option<Vec<WhenWritten>>,
     /// How long one attempt may take to its response head (default none).
@@ -148,7 +175,16 @@ impl Visitor<'_> for WhenVisitor {
 /// What is retried when the file does not say.
 const DEFAULT_STATUSES: [u16; 3] = [502, 503, 504];
 /// The words of `when`.
-const WORDS: [&str; 3] = ["connect_failure", "reset", "timeout"];
+const WORDS: [&str; 8] = [
+    "connect_failure",
+    "reset",
+    "timeout",
+    "grpc_cancelled",
+    "grpc_deadline_exceeded",
+    "grpc_internal",
+    "grpc_resource_exhausted",
+    "grpc_unavailable",
+];
 /// The default body that is kept.
 const MAX_REPLAY: ByteSize = ByteSize(64 << 10);
 
@@ -164,6 +200,7 @@ impl RetryWritten {
                 reset: true,
                 timeout: false,
                 statuses: DEFAULT_STATUSES.to_vec(),
+                grpc: GrpcStatuses::default(),
             },
         };
         if let (Some(one), Some(total)) = (per_try_timeout, timeout.total)
@@ -265,6 +302,11 @@ fn check_when(list: &[WhenWritten], at: &At<'_>) -> RetryWhen {
                 "connect_failure" => when.connect_failure = true,
                 "reset" => when.reset = true,
                 "timeout" => when.timeout = true,
+                "grpc_cancelled" => when.grpc.add(1),
+                "grpc_deadline_exceeded" => when.grpc.add(4),
+                "grpc_resource_exhausted" => when.grpc.add(8),
+                "grpc_internal" => when.grpc.add(13),
+                "grpc_unavailable" => when.grpc.add(14),
                 _ => at.error_hint(
                     format!("{} is not known here", quoted(word)),
                     when_hint(word),
@@ -276,7 +318,8 @@ fn check_when(list: &[WhenWritten], at: &At<'_>) -> RetryWhen {
 }
 
 fn when_hint(word: &str) -> String {
-    let known = "connect_failure, reset, timeout and statuses from 400 to 599";
+    let known = "connect_failure, reset, timeout, statuses from 400 to 599, and for calls of gRPC grpc_unavailable, \
+                 grpc_resource_exhausted, grpc_cancelled, grpc_deadline_exceeded and grpc_internal";
     match resembling(word, &WORDS) {
         _ if matches!(word, "4xx" | "5xx") => "write the statuses out: 502, 503, 504".to_owned(),
         Some(other) => format!("did you mean {other}?"),

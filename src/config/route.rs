@@ -55,6 +55,8 @@ pub struct Match {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// All of these query parameters with exactly these values.
     pub query: Vec<(String, String)>,
+    /// Only gRPC calls; counts as one more header condition.
+    pub is_grpc: bool,
 }
 
 /// A host of a match, lower case, without a port.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 
+use super::grpc_match::GrpcWritten;
 use super::names::{self, AddressError};
 use super::notes::At;
 use super::tree::quoted;
@@ -26,6 +27,9 @@ pub(super) struct MatchWritten {
     /// The path (default: every path).
     #[serde(default)]
     path: Option<PathWritten>,
+    /// A gRPC call, in place of path and methods.
+    #[serde(default)]
+    grpc: Option<GrpcWritten>,
     /// Any of these methods (default: every method).
     #[serde(default)]
     methods: Option<Vec<String>>,
@@ -75,13 +79,27 @@ impl MatchWritten {
         if !at.is_whole() {
             return None;
         }
-        Some(Match {
+        let rule = Match {
             hosts: hosts?,
             path: path?,
             methods,
             headers,
             query,
-        })
+            is_grpc: false,
+        };
+        let Some(grpc) = &self.grpc else {
+            return Some(rule);
+        };
+        for key in ["path", "methods"]
+            .into_iter()
+            .filter(|key| at.is_written(key))
+        {
+            at.name_of(key).error_hint(
+                format!("{key} and grpc contradict each other"),
+                "grpc is a path and POST already: {service: shop.Checkout, method: Pay}",
+            );
+        }
+        grpc.check(rule, &at.key("grpc"))
     }
 
     fn check_hosts(&self, at: &At<'_>) -> Option<Vec<HostPattern>> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::phase::PHASES;
-use super::{Outcome, Phase, Side, SpanId};
+use super::{Outcome, Phase, Side, SpanId, grpc};
 
 /// One try of an exchange at one endpoint. Times are microseconds since the exchange began.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Attempt {
     pub span_id: SpanId,
     /// The status of its answer, where a head came.
     pub status: Option<u16>,
+    /// Its status of gRPC, where it is known.
+    pub grpc_status: Option<u8>,
     /// How it ended; meaningless until it has.
     pub outcome: Outcome,
     /// Whether it went out on a connection that had been used before.
@@ -46,14 +48,17 @@ impl Attempt {
             .filter(|(_, at)| *at != 0)
     }
 
-    /// Whether it speaks against the endpoint: not served, or answered with a status of 500 and above. What the client
-    /// did says nothing about the endpoint.
+    /// Whether it speaks against the endpoint: not served, or answered with a status of 500 and above, or with one of
+    /// gRPC that says that the service failed. What the client did says nothing about the endpoint.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         match self.outcome.side() {
             Some(Side::Client) => false,
             Some(Side::Proxy | Side::Upstream) => true,
-            None => self.status.is_some_and(|status| status >= 500),
+            None => {
+                self.status.is_some_and(|status| status >= 500)
+                    || self.grpc_status.is_some_and(grpc::is_failure)
+            }
         }
     }
 

@@ -52,6 +52,8 @@ pub enum Cut {
     WriteTimeout,
     /// A client sent too many HTTP/2 frames of a kind.
     Flood(Flood),
+    /// The whole time of the exchange that it carries was up while the client took nothing.
+    Total,
     /// The process is about to end: what was asked is still answered.
     Drain,
     /// It has been asked to end and did not, or the process ends: whatever it carries is lost.
@@ -250,7 +252,7 @@ mod tests {
     fn a_polite_end_gives_way_to_a_forced_one_and_not_the_other_way_round() {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         for polite in [Cut::Drain, Cut::IdleTimeout] {
-            for forced in [Cut::HeadTimeout, Cut::WriteTimeout, Cut::Now] {
+            for forced in [Cut::HeadTimeout, Cut::WriteTimeout, Cut::Total, Cut::Now] {
                 let connection = Connection::new(1, 0, address, address, false, Duration::ZERO);
                 connection.cut(polite);
                 connection.cut(forced);

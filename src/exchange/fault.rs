@@ -66,6 +66,18 @@ impl Fault {
         self.status
     }
 
+    /// The status of gRPC that says the same: the outcome's, save where the status says it more exactly.
+    #[must_use]
+    pub fn grpc_status(&self) -> u8 {
+        match self.status {
+            401 => 16, // UNAUTHENTICATED
+            501 => 12, // UNIMPLEMENTED
+            413 => 8,  // RESOURCE_EXHAUSTED: what gRPC itself says of a message that is too large
+            408 => 4,  // DEADLINE_EXCEEDED
+            _ => self.outcome.grpc_status(),
+        }
+    }
+
     /// Under which condition another attempt may follow.
     #[must_use]
     pub fn retry(&self) -> RetryClass {

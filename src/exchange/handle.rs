@@ -15,7 +15,7 @@ use super::record::KnownMethod;
 use super::state::{Core, Facts, Limits, NEVER};
 use super::{
     Attempt, BodyError, Connection, Entered, Fault, LimitNote, Outcome, Phase, Protocol, Record,
-    SpanId, Text, Timeout, TracePlace, live,
+    SpanId, Text, Timeout, TracePlace, grpc, live,
 };
 
 /// One exchange, while it lasts. A handle: clones name the same exchange.
@@ -51,6 +51,7 @@ impl Exchange {
             waker: RefCell::new(None),
             task: RefCell::new(None),
             protocol,
+            is_grpc: Cell::new(false),
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
             facts: RefCell::new(Some(Facts {
@@ -203,9 +204,16 @@ impl Exchange {
         });
     }
 
-    /// The status of gRPC, from the upstream's trailers or our own answer.
+    /// That the request is a gRPC call.
+    pub fn note_grpc(&self) {
+        self.0.is_grpc.set(true);
+    }
+
+    /// The status of gRPC, from the upstream's trailers or our own answer. It is also the present attempt's, if that
+    /// has not ended.
     pub fn note_grpc_status(&self, status: u8) {
         self.0.note(|facts| facts.grpc_status = Some(status));
+        self.note_attempt_grpc_status(status);
     }
 
     /// Keeps a permit until the exchange ends.
@@ -249,6 +257,12 @@ impl Exchange {
         self.0
             .ask(|facts| facts.client)
             .unwrap_or(self.0.connection.peer.ip())
+    }
+
+    /// Whether the request is a gRPC call.
+    #[must_use]
+    pub fn is_grpc(&self) -> bool {
+        self.0.is_grpc.get()
     }
 
     /// The protocol that the client spoke.
@@ -299,6 +313,7 @@ impl Exchange {
                 endpoint,
                 span_id,
                 status: None,
+                grpc_status: None,
                 outcome: Outcome::Served,
                 is_reused: false,
                 is_resend: false,
@@ -336,6 +351,15 @@ impl Exchange {
         self.0.note_attempt(|attempt| attempt.status = Some(status));
     }
 
+    /// The present attempt was answered with this status of gRPC.
+    pub fn note_attempt_grpc_status(&self, status: u8) {
+        self.0.note_attempt(|attempt| {
+            if attempt.ended_us == 0 {
+                attempt.grpc_status = Some(status);
+            }
+        });
+    }
+
     /// The present attempt has ended, before the exchange: it failed, or its answer is not the one that is given.
     pub fn end_attempt(&self, outcome: Outcome) {
         let ended_us = self.0.micros(Instant::now());
@@ -349,12 +373,19 @@ impl Exchange {
 
     // Time.
 
-    /// Ends it when the route's total has passed since its first byte.
+    /// Ends it when so much has passed since its first byte. A time that no clock can name is none.
     pub fn set_total(&self, total: Duration) {
         self.0.limits.set(Limits {
-            total: Some(self.started() + total),
+            total: self.started().checked_add(total),
             ..self.0.limits.get()
         });
+    }
+
+    /// How much of its whole time is left now; `None` where that is not limited.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        let total = self.0.limits.get().total?;
+        Some(total.saturating_duration_since(Instant::now()))
     }
 
     /// Ends the present attempt when `limit` has passed from now; `None` lifts that.
@@ -410,6 +441,13 @@ impl Exchange {
             last.outcome = outcome;
         }
         let has_head = facts.head_after.is_some();
+        // Of a call there is always a status: where nobody said one, what the client's library makes of what it saw.
+        let grpc_status = facts.grpc_status.or_else(|| {
+            core.is_grpc.get().then(|| match outcome {
+                Outcome::Served => grpc::of_http(facts.status),
+                outcome => outcome.grpc_status(),
+            })
+        });
         Some(Record {
             started: core.clock.started(),
             phases,
@@ -428,7 +466,7 @@ impl Exchange {
             },
             outcome,
             detail: facts.detail,
-            grpc_status: facts.grpc_status,
+            grpc_status,
             is_tls: core.connection.is_tls,
             is_stream: facts.is_stream,
             head_after: facts.head_after,

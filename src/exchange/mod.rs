@@ -13,6 +13,7 @@ mod connection;
 mod fault;
 mod flood;
 mod gauge;
+pub mod grpc;
 mod handle;
 mod live;
 mod on_worker;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Attempt, Outcome, PhaseTimes, TracePlace};
+use super::{Attempt, Outcome, PhaseTimes, TracePlace, grpc};
 
 /// What is left of an exchange when it has ended.
 #[derive(Clone, Debug)]
@@ -41,7 +41,8 @@ pub struct Record {
     pub outcome: Outcome,
     /// What exactly happened where it was not served; empty otherwise.
     pub detail: &'static str,
-    /// The status of gRPC, where it is a gRPC exchange and one is known.
+    /// The status of gRPC, where it is a gRPC exchange: what came or was answered, else what the client's library makes
+    /// of what it saw.
     pub grpc_status: Option<u8>,
     /// Whether the client spoke TLS.
     pub is_tls: bool,
@@ -156,10 +157,13 @@ impl Record {
         self.phases.total()
     }
 
-    /// Whether people would call it failed: not served, or served with a status of 500 and above.
+    /// Whether people would call it failed: not served, or served with a status of 500 and above, or with one of gRPC
+    /// that says that the service failed.
     #[must_use]
     pub fn is_error(&self) -> bool {
-        self.outcome != Outcome::Served || self.status >= 500
+        self.outcome != Outcome::Served
+            || self.status >= 500
+            || self.grpc_status.is_some_and(grpc::is_failure)
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Core {
     /// The task that carries it alone: a stream of HTTP/2.
     pub(super) task: RefCell<Option<TaskCut>>,
     pub(super) protocol: Protocol,
+    /// Whether the request is a gRPC call.
+    pub(super) is_grpc: Cell<bool>,
     pub(super) bytes_in: Cell<u64>,
     pub(super) bytes_out: Cell<u64>,
     /// `None` once the exchange has ended.
@@ -150,6 +152,8 @@ impl Core {
         if self.clock.phase() == Phase::BodyClient {
             match self.task.borrow().as_ref() {
                 Some(task) => task.cut(),
+                // The exchange says itself that its time was up: that is no error of its connection.
+                None if timeout == Timeout::Total => self.connection.cut(Cut::Total),
                 None => self.connection.cut(Cut::WriteTimeout),
             }
         }

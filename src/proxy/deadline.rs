@@ -4,19 +4,26 @@
 //! request would cost more than all layers together. `Deadline` stands above `Retry`: it is absolute, from the first
 //! byte of the request, over all attempts, the pauses between and both bodies. `AttemptTimeout` stands below
 //! `ObserveAttempt`, so that a timed-out attempt is seen as one.
+//!
+//! A gRPC call may bring a time of its own, `grpc-timeout`: the shorter of it and the route's total counts, and each
+//! attempt is told what is left of it, so that no service works on what nobody waits for. Nothing of this is looked at
+//! for other requests.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::HeaderMap;
 use tower::Service;
 
+use super::grpc_timeout::{self, GRPC_TIMEOUT};
+use super::refused::OrRefused;
 use crate::exchange::{
     AttemptFault, AttemptRequest, Exchange, Fault, Outcome, Request, Response, RetryClass, Serve,
     ServeAttempt, Timeout,
 };
 
-/// Ends an exchange when the route's total is up.
+/// Ends an exchange when the route's total is up, or that of a gRPC call's caller.
 #[derive(Clone, Debug)]
 pub struct Deadline<S> {
     inner: S,
@@ -43,22 +50,57 @@ impl<S> Deadline<S> {
 impl<S: Serve> Service<Request> for Deadline<S> {
     type Response = Response;
     type Error = Fault;
-    type Future = DeadlineFuture<S::Future>;
+    type Future = OrRefused<DeadlineFuture<S::Future>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let exchange = self.total.map(|total| {
+        let mut total = self.total;
+        if request.exchange.is_grpc() {
+            total = match of_call(&request.head.headers, total) {
+                Ok(total) => total,
+                Err(fault) => return OrRefused::refused(fault),
+            };
+        }
+        let exchange = total.map(|total| {
             request.exchange.set_total(total);
             request.exchange.clone()
         });
-        DeadlineFuture {
+        OrRefused::passed(DeadlineFuture {
             inner: self.inner.call(request),
             exchange,
-        }
+        })
     }
+}
+
+/// The whole time of a call: the shorter of the caller's and the route's.
+fn of_call(headers: &HeaderMap, total: Option<Duration>) -> Result<Option<Duration>, Fault> {
+    let mut values = headers.get_all(GRPC_TIMEOUT).iter();
+    let Some(value) = values.next() else {
+        return Ok(total);
+    };
+    let unreadable = Fault::new(
+        Outcome::HttpRequestError,
+        "the call's grpc-timeout cannot be read",
+    );
+    let timeout = grpc_timeout::parse(value.as_bytes()).ok_or(unreadable)?;
+    if values.next().is_some() {
+        return Err(unreadable);
+    }
+    if timeout.is_zero() {
+        return Err(time_is_up());
+    }
+    Ok(Some(total.map_or(timeout, |total| total.min(timeout))))
+}
+
+/// The end of what took too long as a whole.
+fn time_is_up() -> Fault {
+    Fault::new(
+        Outcome::HttpResponseTimeout,
+        "the exchange's whole time was up",
+    )
 }
 
 pin_project_lite::pin_project! {
@@ -78,10 +120,7 @@ impl<F: Future<Output = Result<Response, Fault>>> Future for DeadlineFuture<F> {
         if let Some(exchange) = this.exchange
             && exchange.expired() == Some(Timeout::Total)
         {
-            let fault = Fault::new(
-                Outcome::HttpResponseTimeout,
-                "the route's total time was up",
-            );
+            let fault = time_is_up();
             exchange.end_attempt(fault.outcome());
             return Poll::Ready(Err(fault));
         }
@@ -108,8 +147,17 @@ impl<S: ServeAttempt> Service<AttemptRequest> for AttemptTimeout<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, attempt: AttemptRequest) -> Self::Future {
+    fn call(&mut self, mut attempt: AttemptRequest) -> Self::Future {
         let exchange = attempt.request.exchange.clone();
+        if exchange.is_grpc()
+            && let Some(left) = exchange.left()
+        {
+            let headers = &mut attempt.request.head.headers;
+            headers.insert(
+                GRPC_TIMEOUT,
+                grpc_timeout::value(left.max(Duration::from_nanos(1))),
+            );
+        }
         if self.limit.is_some() {
             exchange.set_attempt_limit(self.limit);
         }

@@ -3,6 +3,7 @@
 pub mod canonical;
 pub mod deadline;
 pub mod forwarded;
+pub mod grpc_timeout;
 pub mod limit;
 pub mod refused;
 pub mod respond;

@@ -16,14 +16,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::Service;
 
 use super::forwarded::X_REQUEST_ID;
+use crate::exchange::grpc;
 use crate::exchange::{Exchange, Fault, Outcome, Phase, Request, Response, ResponseBody, Serve};
 use crate::telemetry::{Event, emit};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// What is carried: a 405 must say it (RFC 9110 §15.5.6). Other methods pass as well; these are the known ones.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -76,7 +75,10 @@ impl<S: Serve> Service<Request> for Respond<S> {
 
     fn call(&mut self, request: Request) -> Self::Future {
         let exchange = request.exchange.clone();
-        let language = Language::of(&request.head.headers);
+        let language = Language::of(&request.head.method, &request.head.headers);
+        if language == Language::Grpc {
+            exchange.note_grpc();
+        }
         let is_head = request.head.method == Method::HEAD;
         let inner = catch_unwind(AssertUnwindSafe(|| self.inner.call(request))).ok();
         RespondFuture {
@@ -192,18 +194,16 @@ fn request_id(exchange: &Exchange) -> Option<HeaderValue> {
 // === impl Language ===
 
 impl Language {
-    fn of(headers: &HeaderMap) -> Self {
-        let has = |name, what: &[u8]| {
-            headers.get(name).is_some_and(|value: &HeaderValue| {
-                value
-                    .as_bytes()
-                    .windows(what.len())
-                    .any(|window| window.eq_ignore_ascii_case(what))
-            })
-        };
-        if has(header::CONTENT_TYPE, b"application/grpc") {
-            Self::Grpc
-        } else if has(header::ACCEPT, b"text/html") {
+    fn of(method: &Method, headers: &HeaderMap) -> Self {
+        const HTML: &[u8] = b"text/html";
+        if grpc::is_call(method, headers) {
+            return Self::Grpc;
+        }
+        let wants_html = headers.get(header::ACCEPT).is_some_and(|value| {
+            let mut windows = value.as_bytes().windows(HTML.len());
+            windows.any(|window| window.eq_ignore_ascii_case(HTML))
+        });
+        if wants_html {
             Self::Html
         } else {
             Self::Problem
@@ -218,7 +218,7 @@ fn answer(fault: &Fault, exchange: &Exchange, language: Language) -> Response {
     // 499 is what is logged; it never goes out, since nobody is there to read it.
     let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut response = match language {
-        Language::Grpc => trailers_only(outcome, exchange),
+        Language::Grpc => trailers_only(fault, exchange),
         Language::Html => html(outcome, status, exchange),
         Language::Problem => problem(outcome, status, exchange),
     };
@@ -294,16 +294,32 @@ fn reply(status: StatusCode, media_type: &'static str, body: String) -> Response
 }
 
 /// gRPC over HTTP/2, "Trailers-Only": a gRPC client reads nothing else.
-fn trailers_only(outcome: Outcome, exchange: &Exchange) -> Response {
-    let status = outcome.grpc_status();
-    exchange.note_grpc_status(status);
+fn trailers_only(fault: &Fault, exchange: &Exchange) -> Response {
+    exchange.note_grpc_status(fault.grpc_status());
     let mut response = Response::new(ResponseBody::Empty);
-    let headers = response.headers_mut();
-    headers.insert(
+    *response.headers_mut() = grpc::trailers(fault);
+    response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/grpc"),
     );
-    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(status)));
-    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(outcome.title()));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `grpc-message` is percent-encoded (gRPC over HTTP/2, "Status-Message"): what stands in it must need none of that.
+    #[test]
+    fn no_title_needs_an_encoding_in_grpc_message() {
+        for outcome in Outcome::ALL {
+            let title = outcome.title().as_bytes();
+            assert!(
+                title
+                    .iter()
+                    .all(|byte| matches!(byte, b' '..=b'~') && *byte != b'%'),
+                "{outcome}"
+            );
+        }
+    }
 }

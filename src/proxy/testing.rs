@@ -99,6 +99,7 @@ pub(crate) fn route(name: &str, path: config::PathPattern) -> config::Route {
             methods: Vec::new(),
             headers: Vec::new(),
             query: Vec::new(),
+            is_grpc: false,
         },
         to: vec![config::Split {
             upstream: 0,

@@ -167,7 +167,7 @@ fn reason_of_cut(connection: &Connection) -> Option<&'static str> {
         Cut::HeadTimeout => Some("head_timeout"),
         Cut::WriteTimeout => Some("write_timeout"),
         Cut::Flood(kind) => Some(kind.as_str()),
-        Cut::IdleTimeout | Cut::Drain | Cut::Now => None,
+        Cut::Total | Cut::IdleTimeout | Cut::Drain | Cut::Now => None,
     }
 }
 

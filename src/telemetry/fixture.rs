@@ -46,6 +46,7 @@ pub(super) fn plan(routes: &[&str]) -> Plan {
                     methods: Vec::new(),
                     headers: Vec::new(),
                     query: Vec::new(),
+                    is_grpc: false,
                 },
                 to: vec![Split {
                     upstream,

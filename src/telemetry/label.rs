@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::exchange::{Attempt, Outcome};
+use crate::exchange::{Attempt, Outcome, grpc};
 
 /// The label of everything that is not told apart.
 pub const OTHER: &str = "_OTHER";
@@ -47,11 +47,33 @@ pub fn status(status: u16) -> Cow<'static, str> {
     }
 }
 
+/// The label of a status of gRPC: its word, as OpenTelemetry's `rpc.response.status_code` has it, else [`OTHER`].
+#[must_use]
+pub fn grpc_status(status: u8) -> &'static str {
+    grpc::word(status).unwrap_or(OTHER)
+}
+
+/// The retry condition of an answer with this status of gRPC.
+#[must_use]
+pub fn grpc_retry_reason(status: u8) -> &'static str {
+    match status {
+        1 => "grpc_cancelled",
+        4 => "grpc_deadline_exceeded",
+        8 => "grpc_resource_exhausted",
+        13 => "grpc_internal",
+        14 => "grpc_unavailable",
+        _ => OTHER,
+    }
+}
+
 /// Why a further attempt was made: the retry condition under which `before` fell, or the status of its answer.
 #[must_use]
 pub fn retry_reason(before: &Attempt) -> Cow<'static, str> {
     match before.outcome {
-        Outcome::Served => before.status.map_or(Cow::Borrowed(OTHER), status),
+        Outcome::Served => match before.grpc_status.filter(|status| *status != 0) {
+            Some(status) => Cow::Borrowed(grpc_retry_reason(status)),
+            None => before.status.map_or(Cow::Borrowed(OTHER), status),
+        },
         Outcome::DnsError
         | Outcome::ConnectionRefused
         | Outcome::ConnectionTimeout

@@ -10,7 +10,8 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
 use super::observe_exchange::Open;
-use crate::exchange::{Outcome, Phase, Response, ResponseBody, Timeout};
+use crate::exchange::grpc;
+use crate::exchange::{Fault, Outcome, Phase, Protocol, Response, ResponseBody, Timeout};
 
 /// The body of every response.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct ObservedBody {
     open: Open,
     /// Bytes that the head announced and that have not passed; `None` where it announced nothing.
     left: Option<u64>,
+    is_grpc: bool,
 }
 
 /// A response could not be sent whole.
@@ -32,9 +34,10 @@ pub(super) fn observe(response: Response, open: Open) -> http::Response<Observed
     let media_type = headers.get(http::header::CONTENT_TYPE);
     let has_type = |prefix: &[u8]| media_type.is_some_and(|it| it.as_bytes().starts_with(prefix));
     let is_stream = has_type(b"text/event-stream");
+    let is_grpc = media_type.is_some_and(|it| grpc::is_media_type(it.as_bytes()));
     // Of a response without a body, gRPC's status stands in the head ("Trailers-Only").
-    if has_type(b"application/grpc") {
-        note_grpc_status(headers, &open);
+    if is_grpc && let Some(status) = grpc::status(headers) {
+        open.exchange.note_grpc_status(status);
     }
     open.exchange
         .note_head(response.status().as_u16(), is_stream);
@@ -45,28 +48,33 @@ pub(super) fn observe(response: Response, open: Open) -> http::Response<Observed
         } else {
             inner.size_hint().exact()
         };
-        ObservedBody { inner, open, left }
+        ObservedBody {
+            inner,
+            open,
+            left,
+            is_grpc,
+        }
     })
-}
-
-fn note_grpc_status(fields: &http::HeaderMap, open: &Open) {
-    let status = fields.get("grpc-status");
-    if let Some(status) = status.and_then(|status| status.to_str().ok()?.parse().ok()) {
-        open.exchange.note_grpc_status(status);
-    }
 }
 
 // === impl ObservedBody ===
 
 impl ObservedBody {
-    fn cut_off(
-        &mut self,
-        outcome: Outcome,
-        why: &'static str,
-    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
-        self.open.exchange.note_detail(why);
-        self.open.end(outcome);
-        Poll::Ready(Some(Err(CutOff(why))))
+    /// What cannot be carried on. A call is told so in trailers, since its client reads nothing else of a stream that
+    /// ends early; for all others the stream or connection is cut.
+    fn cut_off(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        let exchange = &self.open.exchange;
+        exchange.note_detail(fault.detail());
+        let is_told = self.is_grpc && self.left.is_none() && exchange.protocol() == Protocol::Http2;
+        if !is_told {
+            self.open.end(fault.outcome());
+            return Poll::Ready(Some(Err(CutOff(fault.detail()))));
+        }
+        exchange.end_attempt(fault.outcome());
+        exchange.note_grpc_status(fault.grpc_status());
+        self.open.end(fault.outcome());
+        self.inner = ResponseBody::Empty;
+        Poll::Ready(Some(Ok(Frame::trailers(grpc::trailers(&fault)))))
     }
 
     fn is_whole(&self) -> bool {
@@ -85,16 +93,16 @@ impl Body for ObservedBody {
         let this = &mut *self;
         match this.open.exchange.expired() {
             Some(Timeout::Total) => {
-                return this.cut_off(
+                return this.cut_off(Fault::new(
                     Outcome::HttpResponseTimeout,
-                    "the route's total time was up",
-                );
+                    "the exchange's whole time was up",
+                ));
             }
             Some(Timeout::UpstreamIdle) => {
-                return this.cut_off(
+                return this.cut_off(Fault::new(
                     Outcome::ConnectionReadTimeout,
                     "the upstream paused too long in its body",
-                );
+                ));
             }
             _ => {}
         }
@@ -112,11 +120,13 @@ impl Body for ObservedBody {
             }
             // An upstream may answer while the request's body is on its way: where that fails, so does the answer.
             Poll::Ready(Some(Err(_))) => match this.open.exchange.body_error() {
-                Some(error) => this.cut_off(error.outcome, error.detail),
-                None => this.cut_off(
+                Some(error) => {
+                    this.cut_off(Fault::new(error.outcome, error.detail).with_status(error.status))
+                }
+                None => this.cut_off(Fault::new(
                     Outcome::HttpResponseIncomplete,
                     "the upstream's body ended early",
-                ),
+                )),
             },
             Poll::Ready(Some(Ok(frame))) => {
                 this.open.exchange.enter(Phase::BodyClient);
@@ -126,7 +136,11 @@ impl Body for ObservedBody {
                     this.left = this.left.map(|left| left.saturating_sub(size));
                 } else if let Some(trailers) = frame.trailers_ref() {
                     this.left = Some(0); // nothing follows trailers, and hyper does not ask whether
-                    note_grpc_status(trailers, &this.open);
+                    if this.is_grpc
+                        && let Some(status) = grpc::status(trailers)
+                    {
+                        this.open.exchange.note_grpc_status(status);
+                    }
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

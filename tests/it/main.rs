@@ -20,6 +20,7 @@ mod demo;
 mod drain;
 mod end_to_end;
 mod http2_abuse;
+mod grpc;
 mod hygiene;
 mod limits;
 mod listener;

@@ -174,7 +174,7 @@ fn no_label_holds_a_word_of_a_client() {
     assert_eq!(other("http_response_status_code"), 1.0);
     assert_eq!(
         metrics.sum(count, &[("route", "_unmatched"), ("http_route", "")]),
-        2.0
+        3.0
     );
     for page in ["/metrics", "/api/v1/routes"] {
         let page = mixed.proxy.get_admin(page);

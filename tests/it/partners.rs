@@ -9,16 +9,16 @@ use super::rig::partner::{Nginx, partner};
 use super::rig::{Config, Proxy, Upstream};
 
 /// A Python program that serves until it is dropped.
-struct Served {
+pub(super) struct Served {
     child: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 // === impl Served ===
 
 impl Served {
     /// Starts a program that prints its port as its first line.
-    fn start(python: &PathBuf, script: &str) -> Self {
+    pub(super) fn start(python: &PathBuf, script: &str) -> Self {
         let mut child = Command::new(python)
             .args(["-u", "-c", script])
             .stdout(Stdio::piped())
@@ -46,7 +46,7 @@ impl Drop for Served {
 }
 
 /// A Python that can import `module`; none, with a line on stderr, where there is none and none is required.
-fn python_with(module: &str) -> Option<PathBuf> {
+pub(super) fn python_with(module: &str) -> Option<PathBuf> {
     let python = partner("python3")?;
     let tried = Command::new(&python)
         .args(["-c", &format!("import {module}")])
@@ -62,7 +62,7 @@ fn python_with(module: &str) -> Option<PathBuf> {
 }
 
 /// What a program prints; it must end well.
-fn output(command: &mut Command) -> String {
+pub(super) fn output(command: &mut Command) -> String {
     let output = command.output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(

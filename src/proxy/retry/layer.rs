@@ -12,12 +12,13 @@ use tower::Service;
 use tower::retry::budget::Budget;
 
 use super::backoff::pause;
+use super::policy::Extent;
 use super::replay::Replay;
 use super::{Resend, RetryPolicy};
 use crate::exchange::{
     Exchange, Fault, Outcome, Phase, Request, RequestBody, Response, RetryClass, ServeAttempt,
 };
-use crate::telemetry::RouteMeters;
+use crate::telemetry::{RouteMeters, label};
 use crate::upstream::Balance;
 
 /// Tries again what the route's policy says may be tried again.
@@ -70,11 +71,17 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        match &self.policy {
-            Some(policy) if policy.0.covers(&request.head.method) => RetryFuture::Many {
-                inner: Box::pin(attempts(self.inner.clone(), Rc::clone(policy), request)),
+        let policy = self.policy.as_ref();
+        match policy.and_then(|policy| Some((policy, policy.0.covers(&request)?))) {
+            Some((policy, extent)) => RetryFuture::Many {
+                inner: Box::pin(attempts(
+                    self.inner.clone(),
+                    Rc::clone(policy),
+                    extent,
+                    request,
+                )),
             },
-            _ => RetryFuture::One {
+            None => RetryFuture::One {
                 inner: self.inner.call(request),
             },
         }
@@ -85,6 +92,7 @@ where
 async fn attempts<S>(
     mut inner: Resend<Balance<S>>,
     policy: Rc<(RetryPolicy, RouteMeters)>,
+    extent: Extent,
     request: Request,
 ) -> Result<Response, Fault>
 where
@@ -98,11 +106,18 @@ where
         let is_last = number >= policy.plan.attempts;
         let result = inner.call(next).await;
         let reason = match &result {
-            Ok(response) if policy.retries_status(response.status()) => {
+            Ok(response) if policy.retries_status(response.status(), extent) => {
                 Reason::Status(response.status().as_u16())
             }
-            Err(fault) if policy.retries_fault(fault) => Reason::Fault(fault.retry()),
-            _ => return result,
+            Ok(response) => match policy.retries_grpc(response) {
+                Some(status) => {
+                    original.exchange.note_attempt_grpc_status(status);
+                    Reason::Grpc(status)
+                }
+                None => return result,
+            },
+            Err(fault) if policy.retries_fault(fault, extent) => Reason::Fault(fault.retry()),
+            Err(_) => return result,
         };
         if is_last {
             return result;
@@ -134,6 +149,7 @@ where
 /// Why an attempt is followed by another: the `reason` label.
 enum Reason {
     Status(u16),
+    Grpc(u8),
     Fault(RetryClass),
 }
 
@@ -143,6 +159,7 @@ impl Reason {
     fn label(&self) -> String {
         match self {
             Self::Status(status) => status.to_string(),
+            Self::Grpc(status) => label::grpc_retry_reason(*status).to_owned(),
             Self::Fault(RetryClass::ConnectFailure) => "connect_failure".to_owned(),
             Self::Fault(RetryClass::Reset) => "reset".to_owned(),
             Self::Fault(_) => "timeout".to_owned(),

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use http::{HeaderMap, HeaderName, Method};
 
 use crate::config::{self, HostPattern, PathPattern};
+use crate::exchange::grpc;
 use crate::proxy::canonical::canonical_path;
 
 /// What of a request decides on its route.
@@ -38,6 +39,8 @@ pub enum Mismatch {
     Header(HeaderName),
     /// Not this query parameter with this value.
     Query(String),
+    /// It is no gRPC call.
+    Grpc,
 }
 
 /// How specifically a route takes a request; the greatest wins.
@@ -80,7 +83,7 @@ pub enum PathRank {
 pub struct Conditions {
     /// Whether methods are named; how many does not matter.
     pub method: bool,
-    /// How many header fields are.
+    /// How many header fields are, the media type of gRPC among them.
     pub headers: usize,
     /// How many query parameters are.
     pub query: usize,
@@ -126,6 +129,9 @@ pub(super) fn meets(rule: &config::Match, asked: &Asked<'_>) -> Result<(), Misma
     if !rule.methods.is_empty() && !rule.methods.contains(asked.method) {
         return Err(Mismatch::Method);
     }
+    if rule.is_grpc && !grpc::is_grpc(asked.headers) {
+        return Err(Mismatch::Grpc);
+    }
     for (name, value) in &rule.headers {
         if !asked.headers.get_all(name).iter().any(|it| it == value) {
             return Err(Mismatch::Header(name.clone()));
@@ -147,7 +153,7 @@ impl Conditions {
     pub fn of(rule: &config::Match) -> Self {
         Self {
             method: !rule.methods.is_empty(),
-            headers: rule.headers.len(),
+            headers: rule.headers.len() + usize::from(rule.is_grpc),
             query: rule.query.len(),
         }
     }

@@ -346,16 +346,19 @@ fn routes() -> impl Strategy<Value = Vec<config::Route>> {
     let word = || prop::sample::select(vec!["v", "w", "1", "2"]).prop_map(str::to_owned);
     let query = prop::collection::vec((word(), word()), 0..2);
     let hosts = prop::collection::vec(host_pattern(), 0..3);
-    let one = (hosts, path_pattern(), methods(), headers(1), query);
+    let is_grpc = prop::bool::weighted(0.3);
+    let one = (hosts, path_pattern(), methods(), headers(1), query, is_grpc);
     prop::collection::vec(one, 0..20).prop_map(|all| {
         let numbered = all.into_iter().enumerate();
         numbered
-            .map(|(number, (hosts, path, methods, headers, query))| {
-                with(route(&format!("r{number}"), path), |it| {
-                    (it.hosts, it.methods) = (hosts, methods);
-                    (it.headers, it.query) = (headers, query);
-                })
-            })
+            .map(
+                |(number, (hosts, path, methods, headers, query, is_grpc))| {
+                    with(route(&format!("r{number}"), path), |it| {
+                        (it.hosts, it.methods) = (hosts, methods);
+                        (it.headers, it.query, it.is_grpc) = (headers, query, is_grpc);
+                    })
+                },
+            )
             .collect()
     })
 }
@@ -363,9 +366,13 @@ fn routes() -> impl Strategy<Value = Vec<config::Route>> {
 fn words() -> impl Strategy<Value = Words> {
     let host = prop::option::weighted(0.9, prop::sample::select(&HOSTS[..]));
     let query = prop::sample::select(vec![None, Some("v=1"), Some("v=2&w=1"), Some("w=2&v=%31")]);
-    (host, path(), query, methods(), headers(2)).prop_map(
-        |(host, path, query, methods, headers)| {
+    let media_type = prop::option::of(prop::sample::select(vec!["application/grpc", "text/plain"]));
+    (host, path(), query, methods(), headers(2), media_type).prop_map(
+        |(host, path, query, methods, headers, media_type)| {
             let mut fields = HeaderMap::new();
+            if let Some(media_type) = media_type {
+                fields.insert("content-type", HeaderValue::from_static(media_type));
+            }
             for (name, value) in headers {
                 fields.append(name, value);
             }

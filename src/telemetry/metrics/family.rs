@@ -96,6 +96,9 @@ families! {
     REQUEST_DURATION: Kind::Histogram(&histogram::DURATIONS), "http_server_request_duration_seconds",
         ["route", "http_route", "http_request_method", "http_response_status_code", "outcome"],
         "Time from a request's first byte until the last byte of its response was handed on; for tunnels and event streams until the response head.";
+    GRPC_REQUESTS: Kind::Counter, "sightglass_grpc_requests_total",
+        ["route", "http_route", "grpc_status"],
+        "Calls of gRPC by the status that the client got; the proxy's own replies included.";
     STREAM_DURATION: Kind::Histogram(&histogram::DURATIONS), "sightglass_stream_duration_seconds",
         ["route", "outcome"],
         "Whole length of tunnels and event streams.";

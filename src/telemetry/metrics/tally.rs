@@ -35,6 +35,7 @@ struct Source {
 struct RouteSeries {
     durations: Few<(KnownMethod, u16, Outcome), Arc<Histogram>>,
     streams: Few<Outcome, Arc<Histogram>>,
+    calls: Few<u8, Counter>,
     bodies: Option<(Arc<Histogram>, Arc<Histogram>)>,
     phases: [Option<Arc<Histogram>>; PHASES],
     active: Option<Gauge>,
@@ -146,6 +147,13 @@ impl Tally {
             observe(streams, nanos(whole), record.trace.span_id);
         }
 
+        if let Some(status) = record.grpc_status {
+            series
+                .calls
+                .get(status, || sources.calls(record.route, status))
+                .count_alone();
+        }
+
         let (requests, responses) = series.bodies.get_or_insert_with(|| {
             let of = |family| {
                 let (name, pattern, owner) = sources.pattern(record.route);
@@ -169,6 +177,15 @@ impl Tally {
                 .observe(nanos(time));
         }
 
+        self.count_attempts(record, &observe);
+    }
+
+    fn count_attempts(
+        &mut self,
+        record: &Record,
+        observe: &impl Fn(&Histogram, u64, crate::exchange::SpanId),
+    ) {
+        let sources = &self.sources;
         let mut before: Option<&Attempt> = None;
         for attempt in record.attempts() {
             if let Some(series) = self.upstreams.get_mut(usize::from(attempt.upstream)) {
@@ -248,6 +265,13 @@ impl Source {
         let labels = [name, pattern, method, &status, record.outcome.as_str()];
         self.catalogue
             .histogram(self.wanted(&family::REQUEST_DURATION, &labels, owner))
+    }
+
+    fn calls(&self, route: Option<u16>, status: u8) -> Counter {
+        let (name, pattern, owner) = self.pattern(route);
+        let labels = [name, pattern, label::grpc_status(status)];
+        self.catalogue
+            .counter(self.wanted(&family::GRPC_REQUESTS, &labels, owner))
     }
 
     /// A series of a route with one label of its own.

@@ -40,6 +40,7 @@ pub(super) fn plan() -> Plan {
                 methods: Vec::new(),
                 headers: Vec::new(),
                 query: Vec::new(),
+                is_grpc: false,
             },
             to: vec![Split {
                 upstream: 0,

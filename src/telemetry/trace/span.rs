@@ -25,8 +25,9 @@ use super::names::Names;
 use super::{Environment, words};
 use crate::config::Plan;
 use crate::exchange::{
-    Attempt, KnownMethod, Outcome, Record, Side, SpanId, SpanRef, TraceId, TracePlace, Words,
+    Attempt, KnownMethod, Outcome, Record, Side, SpanId, SpanRef, TraceId, TracePlace, Words, grpc,
 };
+use crate::telemetry::label;
 use crate::telemetry::mask::masked;
 use crate::telemetry::wall::Wall;
 
@@ -129,7 +130,8 @@ impl SpanMaker {
             let status = i64::from(record.status);
             all.push(KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, status));
         }
-        if let Some(error) = error_type(record.outcome, Some(record.status), 500) {
+        let status = (Some(record.status), record.grpc_status);
+        if let Some(error) = error_type(record.outcome, status, 500) {
             all.push(KeyValue::new(semconv::ERROR_TYPE, error));
         }
         all.push(KeyValue::new(words::OUTCOME, record.outcome.as_str()));
@@ -252,7 +254,8 @@ impl SpanMaker {
             let status = i64::from(status);
             all.push(KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, status));
         }
-        if let Some(error) = error_type(attempt.outcome, attempt.status, 400) {
+        let status = (attempt.status, attempt.grpc_status);
+        if let Some(error) = error_type(attempt.outcome, status, 400) {
             all.push(KeyValue::new(semconv::ERROR_TYPE, error));
         }
         if order > 0 {
@@ -263,6 +266,9 @@ impl SpanMaker {
             all.push(KeyValue::new(words::UPSTREAM, shared(&upstream.name)));
         }
         all.push(KeyValue::new(words::ATTEMPT, i64::from(order) + 1));
+        if let Some(status) = attempt.grpc_status {
+            all.push(KeyValue::new(words::GRPC_STATUS, i64::from(status)));
+        }
         all
     }
 
@@ -379,18 +385,31 @@ fn host_and_port(text: &str, is_tls: bool) -> Option<(&str, u16)> {
     (!host.is_empty()).then_some((host, port))
 }
 
-/// `error.type`: the outcome where it was not served, else the status where it is an error.
-fn error_type(outcome: Outcome, status: Option<u16>, from: u16) -> Option<StringValue> {
-    match (outcome, status) {
-        (Outcome::Served, Some(status)) if status >= from => Some(status.to_string().into()),
-        (Outcome::Served, _) => None,
-        (outcome, _) => Some(outcome.as_str().into()),
+/// `error.type`: the outcome where it was not served, else the status where it is an error: HTTP's, or gRPC's as a word.
+/// To whom calls (`from` is 400), every status of gRPC but OK is one; to whom is called, what says that it failed.
+fn error_type(
+    outcome: Outcome,
+    (status, grpc_status): (Option<u16>, Option<u8>),
+    from: u16,
+) -> Option<StringValue> {
+    if outcome != Outcome::Served {
+        return Some(outcome.as_str().into());
     }
+    if let Some(status) = status.filter(|status| *status >= from) {
+        return Some(status.to_string().into());
+    }
+    let is_error = |status: &u8| match from {
+        400 => *status != 0,
+        _ => grpc::is_failure(*status),
+    };
+    grpc_status
+        .filter(is_error)
+        .map(|status| label::grpc_status(status).into())
 }
 
 fn server_status(record: &Record) -> Status {
     match record.outcome {
-        Outcome::Served if record.status >= 500 => Status::error(""),
+        Outcome::Served if record.is_error() => Status::error(""),
         Outcome::Served => Status::Unset,
         _ if record.status >= 500 || is_cut_off(record) => Status::error(record.detail),
         _ => Status::Unset,
@@ -410,8 +429,15 @@ fn is_cut_off(record: &Record) -> bool {
 
 fn client_status(attempt: &Attempt) -> Status {
     match attempt.outcome {
-        Outcome::Served if attempt.status.is_some_and(|status| status >= 400) => Status::error(""),
-        Outcome::Served => Status::Unset,
+        Outcome::Served => {
+            let is_error = attempt.status.is_some_and(|status| status >= 400)
+                || attempt.grpc_status.is_some_and(|status| status != 0);
+            if is_error {
+                Status::error("")
+            } else {
+                Status::Unset
+            }
+        }
         outcome => Status::error(outcome.as_str()),
     }
 }

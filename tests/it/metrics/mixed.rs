@@ -6,7 +6,7 @@ use super::super::rig::{
 };
 
 /// The contract: each family that this issue can produce, with its labels.
-pub(super) const FAMILIES: [(&str, &[&str]); 31] = [
+pub(super) const FAMILIES: [(&str, &[&str]); 32] = [
     (
         "http_server_request_duration_seconds",
         &[
@@ -16,6 +16,10 @@ pub(super) const FAMILIES: [(&str, &[&str]); 31] = [
             "outcome",
             "route",
         ],
+    ),
+    (
+        "sightglass_grpc_requests_total",
+        &["grpc_status", "http_route", "route"],
     ),
     ("sightglass_stream_duration_seconds", &["outcome", "route"]),
     ("http_server_active_requests", &["http_route", "route"]),
@@ -91,7 +95,7 @@ pub(super) const FAMILIES: [(&str, &[&str]); 31] = [
 /// What the mixed run sends, the event stream aside, and how many of it end how.
 pub(super) const SENT: [(&str, f64); 6] = [
     ("served", 16.0),
-    ("destination_not_found", 2.0),
+    ("destination_not_found", 3.0),
     ("connection_refused", 2.0),
     ("rate_limited", 2.0),
     ("overloaded", 1.0),
@@ -206,6 +210,12 @@ fn send(proxy: &Proxy) {
     for _ in 0..3 {
         assert_eq!(http2.get("/good/two").status, 200);
     }
+    let call = [("content-type", "application/grpc")];
+    let missing = http2.request("POST", "/nowhere", &call, "", &[]);
+    assert_eq!(
+        missing.expect("an answer").header("grpc-status"),
+        Some("12")
+    );
     let mut client = Client::connect(public);
     let agent = [("user-agent", "secret-agent")];
     client.request("SECRETMETHOD", "/good", &agent, b"");

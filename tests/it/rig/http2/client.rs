@@ -85,10 +85,15 @@ impl Http2Client {
         let body = body.as_ref();
         let is_head_only = body.is_empty() && trailers.is_empty();
         let mut stream = self.open_stream(method, path, headers, is_head_only)?;
-        if !is_head_only {
-            stream.send_last(body, trailers)?;
-        }
-        stream.read_response()
+        let sent = if is_head_only {
+            Ok(())
+        } else {
+            stream.send_last(body, trailers)
+        };
+        // Who is refused at once may be answered, and its stream closed, before the body is out.
+        stream
+            .read_response()
+            .map_err(|error| sent.err().unwrap_or(error))
     }
 
     /// Sends a request head and leaves the body to the test.
