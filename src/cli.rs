@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{self, App, StartError};
 use crate::config::{self, ArgumentError, LoadError};
 use crate::demo::{self, DemoError, DemoOptions};
+use crate::tls;
 
 /// An observability-first reverse proxy: every request seen, for little more than a bare proxy costs.
 #[derive(Debug, Parser)]
@@ -141,7 +142,7 @@ impl Run {
     fn run(self) -> Result<(), CliError> {
         let app = match self.config {
             Some(file) => {
-                let loaded = config::load(&file)?;
+                let loaded = load_all(&file)?;
                 for warning in &loaded.warnings {
                     let _ = writeln!(io::stderr(), "{warning}");
                 }
@@ -180,7 +181,7 @@ impl Demo {
 }
 
 fn check(file: &std::path::Path) -> u8 {
-    let (report, code) = match config::load(file) {
+    let (report, code) = match load_all(file) {
         Ok(loaded) => {
             let mut report = String::new();
             for warning in &loaded.warnings {
@@ -216,6 +217,13 @@ fn check(file: &std::path::Path) -> u8 {
             1
         }
     }
+}
+
+/// Reads and checks a file, and those that it names.
+fn load_all(file: &std::path::Path) -> Result<config::Loaded, LoadError> {
+    let loaded = config::load(file)?;
+    tls::client::check(&loaded)?;
+    Ok(loaded)
 }
 
 fn say(error: &dyn std::error::Error) {

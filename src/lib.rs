@@ -14,6 +14,7 @@
 //! graph           plan -> running graph
 //! proxy           the layers in front of an attempt
 //! upstream        endpoints, balance, pool, forward
+//! tls             rustls configs
 //! telemetry       the only room that observes
 //! exchange        the nouns of one exchange
 //! config          the nouns of what the user asked
@@ -37,4 +38,5 @@ pub mod graph;
 pub mod proxy;
 pub mod server;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::{EndpointFigures, Running, Sources, UpstreamFigures};
 use crate::config::{Name, Plan, parse};
 use crate::exchange::{
-    Connection, Exchange, KeepReason, Outcome, Phase, Protocol, Record, SpanId, Text, TraceId,
-    Words,
+    Carried, Connection, Exchange, KeepReason, Outcome, Phase, Protocol, Record, SpanId, Text,
+    TraceId, Words,
 };
 use crate::telemetry::ledger::{Ledger, Signal};
 use crate::telemetry::live_figures::LiveFigures;
@@ -123,7 +123,12 @@ impl Sample {
                 exchange.end_attempt(Outcome::ConnectionRefused);
                 continue;
             }
-            exchange.note_connection(SocketAddr::from(([10, 0, 0, 7], 9001)), index > 0, false);
+            exchange.note_connection(Carried {
+                peer: SocketAddr::from(([10, 0, 0, 7], 9001)),
+                is_reused: index > 0,
+                is_http2: false,
+                tls: None,
+            });
             exchange.enter(Phase::SendUpstream);
             exchange.enter(Phase::Wait);
             millis(*wait);

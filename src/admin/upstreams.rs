@@ -89,6 +89,7 @@ fn protocol(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Http1 => "http1",
         Protocol::Http2 => "http2",
+        Protocol::Auto => "auto",
     }
 }
 

@@ -28,6 +28,7 @@ use crate::server::{self, BindError, Bound};
 use crate::telemetry::metrics::Draw;
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, SetUp, SetUpError, Telemetry, emit};
+use crate::tls::Unusable;
 
 use self::reload::Reload;
 use self::signals::{Signal, Signals};
@@ -62,6 +63,9 @@ pub enum StartError {
     /// Telemetry cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] SetUpError),
+    /// A file for TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] Unusable),
     /// The system gives no threads or no descriptors.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -99,9 +103,10 @@ pub fn run(app: App) -> Result<(), StartError> {
             pseudonym: pseudonym(),
             traces: telemetry.traces(),
         };
-        let graph = Graph::build(Arc::clone(&plan), None, front, telemetry.catalogue());
+        let graph = Graph::build(Arc::clone(&plan), None, front, telemetry.catalogue())?;
         let graph = Arc::new(ArcSwap::from_pointee(graph));
         telemetry.adopt(&plan, 1);
+        reload::tell_unverified(&plan);
         // What is drawn at each scrape is held weakly there and kept here.
         let drawn: Vec<Arc<dyn Draw>> =
             vec![graph::draw(&graph), Arc::clone(telemetry.ledger()) as _];

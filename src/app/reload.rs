@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::config::{self, Plan};
+use crate::config::{self, LoadError, Plan};
 use crate::graph::Graph;
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, Telemetry, emit};
+use crate::tls::{self, Unusable};
 
 /// What a reload needs.
 pub(super) struct Reload {
@@ -24,7 +25,9 @@ pub(super) struct Reload {
 #[derive(Debug, thiserror::Error)]
 enum ReloadError {
     #[error(transparent)]
-    Load(#[from] config::LoadError),
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Tls(#[from] Unusable),
     #[error("changing {0} needs a restart")]
     NeedsRestart(String),
 }
@@ -49,18 +52,36 @@ impl Reload {
     }
 
     fn take_up(&self, file: &std::path::Path) -> Result<(u32, String), ReloadError> {
-        let plan = Arc::new(config::load(file)?.plan);
+        let loaded = config::load(file)?;
+        tls::client::check(&loaded).map_err(LoadError::from)?;
+        let plan = Arc::new(loaded.plan);
         let before = self.graph.load_full();
         let fixed = what_is_fixed(&before.plan, &plan);
         if !fixed.is_empty() {
             return Err(ReloadError::NeedsRestart(fixed.join(", ")));
         }
         let catalogue = self.telemetry.catalogue();
-        let graph = Graph::build(plan, Some(&before), before.front().clone(), catalogue);
+        let graph = Graph::build(plan, Some(&before), before.front().clone(), catalogue)?;
         let (generation, plan) = (graph.generation, Arc::clone(&graph.plan));
         self.graph.store(Arc::new(graph));
         self.telemetry.adopt(&plan, generation);
+        tell_unverified(&plan);
         Ok((generation, plan.hash.clone()))
+    }
+}
+
+/// Tells of every upstream whose certificate nobody looks at: each time it comes into force, so that it is not forgotten.
+pub(super) fn tell_unverified(plan: &Plan) {
+    for upstream in &plan.upstreams {
+        if upstream
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.insecure_skip_verify)
+        {
+            emit(Event::UpstreamUnverified {
+                upstream: upstream.name.clone(),
+            });
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 //! The words become the text of a file, and that is read like any other. So what runs is what `--print-config` prints,
 //! and there is no second way for a plan to come about.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::telemetry::check_otlp_url;
-use super::{Address, AddressError, Admin, Plan, Problems, names, parse};
+use super::{Address, AddressError, Admin, Host, Plan, Problems, names, parse};
 
 /// What the one listener binds when the command line does not say.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -17,9 +17,11 @@ pub enum ArgumentError {
     /// There is nobody to call.
     #[error("--to names no address (such as --to 127.0.0.1:9001)")]
     NoAddress,
-    /// An upstream that speaks TLS.
-    #[error("--to {0}: https is not supported yet")]
-    Https(String),
+    /// One service cannot be called in clear text and over TLS, nor over TLS by two names.
+    #[error(
+        "--to {0} and {1} are no endpoints of one service (all as http, or all as https with one name)"
+    )]
+    Mixed(String, String),
     /// An address that cannot be called.
     #[error("--to {written}: {cause}")]
     To {
@@ -70,7 +72,8 @@ pub enum ArgumentError {
 
 /// A plan with one listener, one route and one upstream with these endpoints, and the text of a file that says the same.
 ///
-/// An address to call is `host:port`, `http://host:port`, or `:port` or `port` on this machine; an address to listen on
+/// An address to call is `host:port`, `http://host:port`, `https://host` with a port or without, or `:port` or `port` on
+/// this machine; an address to listen on
 /// is an IP address and a port, or `:port` or `port` on loopback.
 ///
 /// # Errors
@@ -82,12 +85,18 @@ pub fn from_arguments(
     otlp: Option<&str>,
 ) -> Result<(Plan, String), ArgumentError> {
     let mut endpoints: Vec<Address> = Vec::with_capacity(to.len());
+    let mut secure: Option<Host> = None;
     for written in to {
-        let address = called(written)?;
-        if endpoints.contains(&address) {
-            return Err(ArgumentError::Twice(address));
+        let called = called(written)?;
+        if endpoints.contains(&called.address) {
+            return Err(ArgumentError::Twice(called.address));
         }
-        endpoints.push(address);
+        let host = called.is_tls.then(|| called.address.host.clone());
+        if !endpoints.is_empty() && host != secure {
+            return Err(ArgumentError::Mixed(to[0].clone(), written.clone()));
+        }
+        secure = host;
+        endpoints.push(called.address);
     }
     if endpoints.is_empty() {
         return Err(ArgumentError::NoAddress);
@@ -111,28 +120,40 @@ pub fn from_arguments(
         Some(written) => collected(written)?,
         None => "# otlp: {endpoint: \"http://127.0.0.1:4317\"}".to_owned(),
     };
-    let text = file(&endpoints, listen, admin, &traces);
+    let text = file(&endpoints, secure.is_some(), listen, admin, &traces);
     let loaded = parse(&text, "arguments").map_err(ArgumentError::Together)?;
     Ok((loaded.plan, text))
 }
 
+/// What a word after `--to` means.
+struct Called {
+    address: Address,
+    is_tls: bool,
+}
+
 /// The endpoint that a word after `--to` means.
-fn called(written: &str) -> Result<Address, ArgumentError> {
+fn called(written: &str) -> Result<Called, ArgumentError> {
     let wrong = |cause| ArgumentError::To {
         written: written.to_owned(),
         cause,
     };
-    if written.starts_with("https://") {
-        return Err(ArgumentError::Https(written.to_owned()));
-    }
-    let Some(authority) = written.strip_prefix("http://") else {
-        return on_this_machine(written).parse().map_err(wrong);
+    let (scheme, authority) = match written.split_once("://") {
+        Some(("http", authority)) => ("http", authority),
+        Some(("https", authority)) => ("https", authority),
+        _ => {
+            let address = on_this_machine(written).parse().map_err(wrong)?;
+            return Ok(Called {
+                address,
+                is_tls: false,
+            });
+        }
     };
+    let is_tls = scheme == "https";
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     if let Some((bare, _)) = authority.split_once(['/', '?', '#']) {
         return Err(wrong(AddressError {
             what: "an upstream has no path".to_owned(),
-            hint: format!("write http://{bare}"),
+            hint: format!("write {scheme}://{bare}"),
         }));
     }
     let has_port = authority
@@ -141,9 +162,11 @@ fn called(written: &str) -> Result<Address, ArgumentError> {
     let address = if has_port {
         authority.to_owned()
     } else {
-        format!("{authority}:80")
+        let port = if is_tls { 443 } else { 80 };
+        format!("{authority}:{port}")
     };
-    address.parse().map_err(wrong)
+    let address = address.parse().map_err(wrong)?;
+    Ok(Called { address, is_tls })
 }
 
 /// What a word after `--listen` or `--admin` means.
@@ -175,7 +198,40 @@ fn on_this_machine(written: &str) -> String {
 
 /// The text of the file. What comes from outside was read before and is written in quotes: `1e5:80` is an address to
 /// us, but need not be one to YAML.
-fn file(to: &[Address], listen: SocketAddr, admin: SocketAddr, traces: &str) -> String {
+fn file(
+    to: &[Address],
+    is_tls: bool,
+    listen: SocketAddr,
+    admin: SocketAddr,
+    traces: &str,
+) -> String {
+    // Whoever is called by name over TLS rarely knows the name by which we are called.
+    let host = to
+        .first()
+        .filter(|_| is_tls)
+        .map_or_else(String::new, |to| {
+            let host = match to {
+                Address {
+                    host: Host::Name(name),
+                    port: 443,
+                } => name.to_string(),
+                Address {
+                    host: Host::Ip(IpAddr::V6(ip)),
+                    port: 443,
+                } => format!("[{ip}]"),
+                Address {
+                    host: Host::Ip(ip),
+                    port: 443,
+                } => ip.to_string(),
+                address => address.to_string(),
+            };
+            format!("    rewrite: {{host: \"{host}\"}}      # instead of the client's Host\n")
+        });
+    let tls = if is_tls {
+        "    protocol: auto               # HTTP/2 or HTTP/1.1, as the TLS handshake settles it\n    tls: {}                      # the certificate is verified by the system's roots\n"
+    } else {
+        ""
+    };
     let endpoints: String = to
         .iter()
         .map(|address| format!("      - address: \"{address}\"\n"))
@@ -196,14 +252,14 @@ routes:                          # the most specific match wins, not the first
       path: {{prefix: /}}
       # hosts: [shop.example.org]
     upstream: service
-    # timeout: {{total: 10s}}                # retries included
+{host}    # timeout: {{total: 10s}}                # retries included
     # retry: {{attempts: 3}}                 # what failed before an answer, and 502, 503, 504
     # rate_limit: {{rate: 100/s, key: client_ip}}
 
 upstreams:                       # whom we call
   - name: service
     endpoints:
-{endpoints}    balance: peak_ewma           # or least_requests, round_robin, random
+{endpoints}{tls}    balance: peak_ewma           # or least_requests, round_robin, random
 
 telemetry:
   traces:

@@ -10,11 +10,10 @@ const KEYS: &[(&str, &str)] = &[
     ("upstreams[]", "discover"),
     ("upstreams[]", "health"),
     ("upstreams[]", "limits"),
-    ("upstreams[]", "tls"),
 ];
 
 /// Words that may be written and are refused where they are checked; no hint names them.
-const WORDS: &[&str] = &["auto", "b3", "b3multi", "jaeger", "required", "ring_hash"];
+const WORDS: &[&str] = &["b3", "b3multi", "jaeger", "required", "ring_hash"];
 
 /// Whether this word comes with a later version.
 pub(super) fn is_later_word(word: &str) -> bool {

@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::notes::{At, Notes};
 use super::plan::FileWritten;
+use super::problem::Place;
 use super::read;
 use super::tree::{Kind, Node};
-use super::{ByteSize, LoadError, Plan, Problem, Problems};
+use super::{ByteSize, LoadError, Plan, Problem, Problems, Severity};
 
 /// A configuration that may run.
 #[derive(Clone, Debug)]
@@ -17,6 +19,15 @@ pub struct Loaded {
     pub plan: Plan,
     /// What hardly means what was wanted, in the order of the file.
     pub warnings: Vec<Problem>,
+    /// The text, for problems that show only when more than the text is looked at.
+    source: Source,
+}
+
+/// The text of a configuration.
+#[derive(Clone, Debug)]
+struct Source {
+    file: Arc<str>,
+    text: Arc<str>,
 }
 
 /// The largest file that is read. Ten thousand routes take less than a tenth of it.
@@ -46,13 +57,62 @@ pub fn parse(text: &str, file_name: &str) -> Result<Loaded, Problems> {
         Some(plan) => Ok(Loaded {
             plan,
             warnings: notes.into_problems().0,
+            source: Source {
+                file: Arc::from(file_name),
+                text: Arc::from(text),
+            },
         }),
         None => Err(notes.into_problems()),
     }
 }
 
+// === impl Loaded ===
+
+impl Loaded {
+    /// A problem with what a key of this file names, such as a file that is not there. `key` is its path, as
+    /// [`Problem::key`] has it; where it was not written, the place is that of the nearest section that was.
+    #[must_use]
+    pub fn problem(&self, key: &str, what: String, hint: Option<String>) -> Problem {
+        let text = without_mark(&self.source.text);
+        let root = Node::read(text).ok();
+        let at = root
+            .as_ref()
+            .map_or_else(Place::default, |root| place(root, key));
+        Problem {
+            file: Arc::clone(&self.source.file),
+            line: at.line.max(1),
+            column: at.column.max(1),
+            key: key.to_owned(),
+            what,
+            hint,
+            severity: Severity::Error,
+        }
+    }
+}
+
+/// Where the value of this key stands.
+fn place(root: &Node, key: &str) -> Place {
+    let mut node = root;
+    let steps = key.split(['.', '[', ']']).filter(|step| !step.is_empty());
+    for step in steps {
+        let next = match step.parse::<usize>() {
+            Ok(position) => node.items().get(position).map(|item| &item.node),
+            Err(_) => node.get(step),
+        };
+        match next {
+            Some(next) => node = next,
+            None => break,
+        }
+    }
+    node.at
+}
+
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 fn read_plan(text: &str, notes: &Notes) -> Option<Plan> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = without_mark(text);
     let mut root = match Node::read(text) {
         Ok(root) => root,
         Err(error) => {

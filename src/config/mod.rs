@@ -34,6 +34,7 @@ mod tree;
 mod typed;
 mod units;
 mod upstream;
+mod upstream_tls;
 
 #[cfg(test)]
 mod tests;
@@ -55,3 +56,4 @@ pub use telemetry::{
 };
 pub use units::{ByteSize, DurationRange, DurationWritten, Rate, Share, UnitError};
 pub use upstream::{Balance, Endpoint, Protocol, Upstream, UpstreamLimits};
+pub use upstream_tls::{ClientCertificate, ProxyProtocol, TlsMinimum, UpstreamTls};

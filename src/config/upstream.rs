@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::notes::At;
 use super::ranges::{check_time, check_whole};
-use super::{Address, DurationWritten, Name, names};
+use super::upstream_tls::UpstreamTlsWritten;
+use super::{Address, DurationWritten, Name, ProxyProtocol, UpstreamTls, names};
 
 /// A service: endpoints that are alike.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,10 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// What is spoken to it (default HTTP/1.1).
     pub protocol: Protocol,
+    /// How its connections are encrypted (default not at all).
+    pub tls: Option<UpstreamTls>,
+    /// How each connection begins by telling who the client is (default not at all).
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// How an endpoint is picked (default peak EWMA).
     pub balance: Balance,
     /// How long a connection may take to be made, waiting for a free place included (default 1 s).
@@ -43,6 +48,8 @@ pub enum Protocol {
     Http1,
     /// HTTP/2; in clear text by prior knowledge.
     Http2,
+    /// Whichever of the two the TLS handshake settles on (ALPN).
+    Auto,
 }
 
 /// How an endpoint is picked.
@@ -84,6 +91,12 @@ pub(super) struct UpstreamWritten {
     /// What is spoken to it (default http1).
     #[serde(default)]
     protocol: Option<ProtocolWritten>,
+    /// How its connections are encrypted: `{}` verifies the endpoint's name by the system's roots (default not at all).
+    #[serde(default)]
+    tls: Option<UpstreamTlsWritten>,
+    /// How each connection begins by telling who the client is: v1 or v2 (default not at all).
+    #[serde(default)]
+    proxy_protocol: Option<ProxyProtocol>,
     /// How an endpoint is picked (default peak_ewma).
     #[serde(default)]
     balance: Option<BalanceWritten>,
@@ -146,14 +159,8 @@ impl UpstreamWritten {
     pub(super) fn check(&self, at: &At<'_>) -> Option<Upstream> {
         let name = names::check_name(&self.name, &at.key("name"));
         let endpoints = self.check_endpoints(&at.key("endpoints"));
-        let protocol = match self.protocol {
-            None | Some(ProtocolWritten::Http1) => Protocol::Http1,
-            Some(ProtocolWritten::Http2) => Protocol::Http2,
-            Some(ProtocolWritten::Auto) => {
-                at.key("protocol").not_yet("auto");
-                Protocol::Http1
-            }
-        };
+        let protocol = self.check_protocol(at);
+        let tls = self.tls.as_ref().map(|tls| tls.check(&at.key("tls")));
         let balance = match self.balance {
             None | Some(BalanceWritten::PeakEwma) => Balance::PeakEwma,
             Some(BalanceWritten::LeastRequests) => Balance::LeastRequests,
@@ -170,11 +177,34 @@ impl UpstreamWritten {
             name: name?,
             endpoints,
             protocol,
+            tls,
+            proxy_protocol: self.proxy_protocol,
             balance,
             connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             idle_timeout: idle_timeout.unwrap_or(IDLE_TIMEOUT),
             limits: UpstreamLimits::default(),
         })
+    }
+
+    fn check_protocol(&self, at: &At<'_>) -> Protocol {
+        let protocol = match self.protocol {
+            None | Some(ProtocolWritten::Http1) => Protocol::Http1,
+            Some(ProtocolWritten::Http2) => Protocol::Http2,
+            Some(ProtocolWritten::Auto) => Protocol::Auto,
+        };
+        if protocol == Protocol::Auto && self.tls.is_none() && at.is_whole() {
+            at.key("protocol").error_hint(
+                "auto is settled in the TLS handshake, and there is none",
+                "add tls: {}, or write http1 or http2",
+            );
+        }
+        if self.proxy_protocol.is_some() && protocol != Protocol::Http1 {
+            at.key("proxy_protocol").error_hint(
+                "a connection that begins with one client's address carries one request",
+                "only with protocol: http1",
+            );
+        }
+        protocol
     }
 
     fn check_endpoints(&self, at: &At<'_>) -> Vec<Endpoint> {

@@ -26,6 +26,8 @@ pub struct Attempt {
     pub is_resend: bool,
     /// Whether it was made over HTTP/2.
     pub is_http2: bool,
+    /// The version of TLS that it was made over; `None` in clear text.
+    pub tls: Option<TlsVersion>,
     /// The peer, where a connection was had.
     pub peer: Option<SocketAddr>,
     /// When it began.
@@ -34,6 +36,41 @@ pub struct Attempt {
     pub ended_us: u32,
     /// When each phase was first entered; zero where it was not.
     pub(super) entered_us: [u32; PHASES],
+}
+
+/// A version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// What an attempt has to say of the connection that carries it.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried {
+    /// The peer.
+    pub peer: SocketAddr,
+    /// Whether it had been used before.
+    pub is_reused: bool,
+    /// Whether it speaks HTTP/2.
+    pub is_http2: bool,
+    /// The version of TLS; `None` in clear text.
+    pub tls: Option<TlsVersion>,
+}
+
+// === impl TlsVersion ===
+
+impl TlsVersion {
+    /// The number of the version: `1.3`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        }
+    }
 }
 
 // === impl Attempt ===

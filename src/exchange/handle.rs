@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use super::phase::{PHASES, PhaseClock};
 use super::record::KnownMethod;
 use super::state::{Core, Facts, Limits, NEVER};
 use super::{
-    Attempt, BodyError, Connection, Entered, Fault, LimitNote, Outcome, Phase, Protocol, Record,
-    SpanId, Text, Timeout, TracePlace, grpc, live,
+    Attempt, BodyError, Carried, Connection, Entered, Fault, LimitNote, Outcome, Phase, Protocol,
+    Record, SpanId, Text, Timeout, TracePlace, grpc, live,
 };
 
 /// One exchange, while it lasts. A handle: clones name the same exchange.
@@ -318,6 +318,7 @@ impl Exchange {
                 is_reused: false,
                 is_resend: false,
                 is_http2: false,
+                tls: None,
                 peer: None,
                 started_us,
                 ended_us: 0,
@@ -333,11 +334,12 @@ impl Exchange {
     }
 
     /// The present attempt has a connection.
-    pub fn note_connection(&self, peer: SocketAddr, is_reused: bool, is_http2: bool) {
+    pub fn note_connection(&self, carried: Carried) {
         self.0.note_attempt(|attempt| {
-            attempt.peer = Some(peer);
-            attempt.is_reused = is_reused;
-            attempt.is_http2 = is_http2;
+            attempt.peer = Some(carried.peer);
+            attempt.is_reused = carried.is_reused;
+            attempt.is_http2 = carried.is_http2;
+            attempt.tls = carried.tls;
         });
     }
 

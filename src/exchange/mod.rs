@@ -25,7 +25,7 @@ mod state;
 mod trace;
 mod trailers;
 
-pub use attempt::Attempt;
+pub use attempt::{Attempt, Carried, TlsVersion};
 pub use body::{BodyError, Lease, RequestBody, ResponseBody};
 pub use connection::{Activity, Connection, Cut};
 pub use fault::{Fault, RetryClass};

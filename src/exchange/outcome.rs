@@ -41,6 +41,12 @@ pub enum Outcome {
     ConnectionWriteTimeout,
     /// The upstream's address cannot be reached.
     DestinationIpUnroutable,
+    /// The upstream's certificate cannot be believed.
+    TlsCertificateError,
+    /// The TLS handshake with the upstream failed, or there was none.
+    TlsProtocolError,
+    /// The upstream ended the TLS handshake and said why.
+    TlsAlertReceived,
     /// The upstream's response is not HTTP.
     HttpProtocolError,
     /// The upstream's response ended early.
@@ -70,7 +76,7 @@ pub enum Side {
 
 impl Outcome {
     /// All words.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Served,
         Self::ClientClosed,
         Self::HttpRequestError,
@@ -87,6 +93,9 @@ impl Outcome {
         Self::ConnectionReadTimeout,
         Self::ConnectionWriteTimeout,
         Self::DestinationIpUnroutable,
+        Self::TlsCertificateError,
+        Self::TlsProtocolError,
+        Self::TlsAlertReceived,
         Self::HttpProtocolError,
         Self::HttpResponseIncomplete,
         Self::HttpResponseTimeout,
@@ -115,6 +124,9 @@ impl Outcome {
             Self::ConnectionReadTimeout => "connection_read_timeout",
             Self::ConnectionWriteTimeout => "connection_write_timeout",
             Self::DestinationIpUnroutable => "destination_ip_unroutable",
+            Self::TlsCertificateError => "tls_certificate_error",
+            Self::TlsProtocolError => "tls_protocol_error",
+            Self::TlsAlertReceived => "tls_alert_received",
             Self::HttpProtocolError => "http_protocol_error",
             Self::HttpResponseIncomplete => "http_response_incomplete",
             Self::HttpResponseTimeout => "http_response_timeout",
@@ -146,6 +158,9 @@ impl Outcome {
             | Self::ConnectionTimeout
             | Self::ConnectionReadTimeout
             | Self::DestinationIpUnroutable
+            | Self::TlsCertificateError
+            | Self::TlsProtocolError
+            | Self::TlsAlertReceived
             | Self::HttpProtocolError
             | Self::HttpResponseIncomplete
             | Self::HttpResponseTimeout
@@ -172,6 +187,9 @@ impl Outcome {
             | Self::ConnectionRefused
             | Self::ConnectionTerminated
             | Self::DestinationIpUnroutable
+            | Self::TlsCertificateError
+            | Self::TlsProtocolError
+            | Self::TlsAlertReceived
             | Self::HttpProtocolError
             | Self::HttpResponseIncomplete
             | Self::HttpResponseHeaderSectionSize
@@ -228,6 +246,9 @@ impl Outcome {
             Self::ConnectionReadTimeout => "The service paused too long",
             Self::ConnectionWriteTimeout => "The client paused too long",
             Self::DestinationIpUnroutable => "The service cannot be reached",
+            Self::TlsCertificateError => "The service's certificate cannot be verified",
+            Self::TlsProtocolError => "No encrypted connection to the service could be made",
+            Self::TlsAlertReceived => "The service refused the encrypted connection",
             Self::HttpProtocolError => "The service's answer is not HTTP",
             Self::HttpResponseIncomplete => "The service's answer is incomplete",
             Self::HttpResponseTimeout => "The service did not answer in time",

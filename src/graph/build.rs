@@ -10,29 +10,34 @@ use crate::proxy::limit::{Allowances, Bucket};
 use crate::proxy::retry::{RetryBudget, RetryPolicy};
 use crate::proxy::stack::{FrontParts, RouteParts};
 use crate::telemetry::Catalogue;
+use crate::tls::{ClientTls, Unusable};
 use crate::upstream::{Endpoint, Upstream};
 
 static NEXT_ENDPOINT: AtomicU64 = AtomicU64::new(1);
 
 impl Graph {
-    /// The graph of this plan, after `before`.
-    #[must_use]
+    /// The graph of this plan, after `before`. Blocks on the disk where files are named.
+    ///
+    /// # Errors
+    /// A file that it names cannot be used.
     pub fn build(
         plan: Arc<Plan>,
         before: Option<&Self>,
         front: FrontParts,
         catalogue: &Arc<Catalogue>,
-    ) -> Self {
-        let upstreams: Vec<_> = (0..)
+    ) -> Result<Self, Unusable> {
+        let upstreams = (0..)
             .zip(&plan.upstreams)
-            .map(|(index, upstream)| Arc::new(build_upstream(index, upstream, before, catalogue)))
-            .collect();
+            .map(|(index, upstream)| {
+                build_upstream(index, upstream, before, catalogue).map(Arc::new)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         let routes = plan
             .routes
             .iter()
             .map(|route| build_route(route, &upstreams, before, catalogue))
             .collect();
-        Self {
+        Ok(Self {
             generation: before.map_or(1, |before| before.generation.wrapping_add(1)),
             listeners: plan
                 .listeners
@@ -43,7 +48,7 @@ impl Graph {
             routes,
             front,
             plan,
-        }
+        })
     }
 
     fn route_before(&self, name: &config::Name) -> Option<(&config::Route, &RouteParts)> {
@@ -60,17 +65,18 @@ fn build_upstream(
     plan: &config::Upstream,
     before: Option<&Graph>,
     catalogue: &Arc<Catalogue>,
-) -> Upstream {
-    let known = before
-        .and_then(|graph| {
-            graph
-                .upstreams
-                .iter()
-                .find(|upstream| *upstream.name() == plan.name)
-                .map(Arc::as_ref)
-        })
-        // Connections are kept by endpoint: another protocol needs others.
-        .filter(|upstream| upstream.plan.protocol == plan.protocol);
+) -> Result<Upstream, Unusable> {
+    let same_name = before.and_then(|graph| {
+        graph
+            .upstreams
+            .iter()
+            .find(|upstream| *upstream.name() == plan.name)
+            .map(Arc::as_ref)
+    });
+    let tls_before = same_name.and_then(|upstream| upstream.tls.as_ref());
+    let tls = ClientTls::build(usize::from(index), plan, tls_before)?;
+    // Connections are kept by endpoint: another protocol, or another certificate, needs others.
+    let known = same_name.filter(|before| Upstream::goes_on_from(plan, tls.as_ref(), before));
     let endpoints = plan.endpoints.iter().map(|endpoint| {
         let same = known.and_then(|upstream| {
             upstream
@@ -83,13 +89,14 @@ fn build_upstream(
             Arc::new(Endpoint::new(id, endpoint.address.clone(), endpoint.weight))
         })
     });
-    Upstream::new(
+    Ok(Upstream::new(
         index,
         plan,
         known,
         endpoints.collect(),
+        tls,
         catalogue.upstream(&plan.name),
-    )
+    ))
 }
 
 fn build_route(

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::Graph;
 use crate::telemetry::metrics::family::{
-    ENDPOINT_ACTIVE_REQUESTS, ENDPOINT_HEALTHY, ENDPOINT_LATENCY_EWMA,
+    ENDPOINT_ACTIVE_REQUESTS, ENDPOINT_HEALTHY, ENDPOINT_LATENCY_EWMA, UPSTREAM_TLS_INSECURE,
 };
 use crate::telemetry::metrics::{Draw, Page};
 
@@ -28,6 +28,10 @@ pub fn draw(graph: &Arc<ArcSwap<Graph>>) -> Arc<dyn Draw> {
 impl Draw for DrawEndpoints {
     fn draw(&self, page: &mut Page) {
         for upstream in &self.0.load().upstreams {
+            let tls = upstream.plan.tls.as_ref();
+            if tls.is_some_and(|tls| tls.insecure_skip_verify) {
+                page.sample(&UPSTREAM_TLS_INSECURE, &[upstream.name().as_str()], 1.0);
+            }
             for endpoint in &upstream.endpoints {
                 let address = endpoint.address.to_string();
                 let labels = [upstream.name().as_str(), &address];

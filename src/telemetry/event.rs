@@ -46,6 +46,11 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// An upstream's certificate is not verified, as the configuration asks.
+    UpstreamUnverified {
+        /// The upstream.
+        upstream: Name,
+    },
     /// A connection came to grief before or between exchanges.
     ConnectionFailed {
         /// Where it came in.
@@ -178,6 +183,9 @@ pub fn emit(event: Event) {
         }
         Event::ReloadFailed { why } => {
             error!(target: "sightglass", why, "configuration refused, the old one stays");
+        }
+        Event::UpstreamUnverified { upstream } => {
+            warn!(target: "sightglass", %upstream, "the upstream's certificate is not verified: insecure_skip_verify");
         }
         Event::AdminCalled {
             who,

@@ -11,7 +11,7 @@ use crate::config::{
     RouteTimeouts, Runtime, Split, Telemetry, TraceContext, Upstream, UpstreamLimits,
 };
 use crate::exchange::{
-    Connection, Exchange, Outcome, Phase, Protocol, Record, SpanId, Text, Words,
+    Carried, Connection, Exchange, Outcome, Phase, Protocol, Record, SpanId, Text, Words,
 };
 
 /// A plan with one listener, one upstream a route and two endpoints an upstream; each route takes the prefix of its
@@ -67,6 +67,8 @@ pub(super) fn plan(routes: &[&str]) -> Plan {
             .map(|name| Upstream {
                 name: Name::new(&format!("{name}-service")),
                 endpoints: vec![endpoint(9001), endpoint(9002)],
+                tls: None,
+                proxy_protocol: None,
                 protocol: Spoken::Http1,
                 balance: Balance::PeakEwma,
                 connect_timeout: Duration::from_secs(1),
@@ -106,7 +108,12 @@ pub(super) fn record_of(route: Option<u16>, words: &Words<'_>) -> Record {
     exchange.note_words(Text::new(words));
     if let Some(route) = route {
         exchange.begin_attempt(route, 0, SpanId::random());
-        exchange.note_connection(address, true, false);
+        exchange.note_connection(Carried {
+            peer: address,
+            is_reused: true,
+            is_http2: false,
+            tls: None,
+        });
         exchange.enter(Phase::Wait);
         exchange.note_attempt_head(200);
     }

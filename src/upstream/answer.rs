@@ -2,10 +2,13 @@
 
 use std::rc::Rc;
 
-use http::{StatusCode, Version};
+use http::{HeaderValue, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use rustls::AlertDescription;
 
+use super::connect::failed;
+use super::tls_fault::{alert_fault, is_refusal};
 use crate::exchange::{
     AttemptFault, Exchange, Fault, Lease, Outcome, Phase, Request, RequestBody, Response,
     ResponseBody, RetryClass,
@@ -38,38 +41,75 @@ pub(super) fn from_upstream(
     Ok(response)
 }
 
+/// Who said for which host a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HostBy {
+    /// The client, or the route.
+    Client,
+    /// Nobody: the endpoint's address was put in, which is not another's.
+    Us,
+}
+
+/// The fault of an attempt, with the request where it may go out once more whatever it is.
 pub(super) fn give_back(
-    mut error: TrySendError<http::Request<RequestBody>>,
+    fault: Fault,
+    unsent: Option<Request>,
     exchange: &Exchange,
-    is_reused: bool,
 ) -> AttemptFault {
-    let unsent = error.take_message();
     if let Some(failed) = exchange.body_error() {
         return Fault::new(failed.outcome, failed.detail)
             .with_status(failed.status)
             .into();
     }
-    let fault = fault_of(error.error());
-    match unsent {
-        Some(request) if is_reused => {
-            let (head, body) = request.into_parts();
-            let request = Request {
-                head,
-                body,
-                exchange: exchange.clone(),
-            };
-            AttemptFault {
-                fault,
-                unsent: Some(Box::new(request)),
-            }
-        }
-        _ => fault.into(),
+    AttemptFault {
+        fault,
+        unsent: unsent.map(Box::new),
     }
 }
 
-/// What went wrong between the request and the response head, in our words.
-pub(super) fn fault_of(error: &hyper::Error) -> Fault {
+/// The request as it was before it was made ready for the wire, where hyper has not touched it.
+pub(super) fn unsent(
+    mut error: TrySendError<http::Request<RequestBody>>,
+    exchange: &Exchange,
+    host_by: HostBy,
+) -> Option<Request> {
+    let (mut head, body) = error.take_message()?.into_parts();
+    let authority = head.uri.authority().map(|host| host.as_str().to_owned());
+    if host_by == HostBy::Us {
+        head.headers.remove(header::HOST);
+    } else if let Some(Ok(host)) = authority.map(HeaderValue::try_from) {
+        head.headers.insert(header::HOST, host);
+    }
+    let mut parts = http::uri::Parts::default();
+    parts.path_and_query = head.uri.path_and_query().cloned();
+    head.uri = Uri::from_parts(parts).unwrap_or_default();
+    head.version = Version::HTTP_11;
+    Some(Request {
+        head,
+        body,
+        exchange: exchange.clone(),
+    })
+}
+
+/// Whether the peer says that it has not looked at the request: it refused the stream, or it goes away and the stream
+/// came after the last that it takes (RFC 9113 §6.8, §8.7). h2 tells no stream of a GOAWAY that does not concern it.
+pub(super) fn is_untouched(error: &hyper::Error) -> bool {
+    h2_error(error).is_some_and(|error| {
+        error.is_remote()
+            && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
+fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
     use std::error::Error as _;
+    error.source()?.downcast_ref()
+}
+
+/// What went wrong between the request and the response head, in our words.
+pub(super) fn fault_of(error: &hyper::Error, alert: Option<AlertDescription>) -> Fault {
+    if let Some(alert) = alert.filter(|alert| is_refusal(*alert)) {
+        return alert_fault(alert);
+    }
     if error.is_parse_too_large() {
         return Fault::new(
             Outcome::HttpResponseHeaderSectionSize,
@@ -82,15 +122,18 @@ pub(super) fn fault_of(error: &hyper::Error) -> Fault {
             "the upstream's response head is not HTTP",
         );
     }
-    let reason = error
-        .source()
-        .and_then(|source| source.downcast_ref::<h2::Error>());
-    match reason.and_then(h2::Error::reason) {
-        Some(h2::Reason::REFUSED_STREAM) => Fault::new(
+    let error = h2_error(error);
+    if error.is_some_and(|error| error.is_go_away() && error.is_remote()) {
+        return failed(
+            Outcome::ConnectionTerminated,
+            "the upstream went away before it looked at the request",
+        );
+    }
+    match error.and_then(h2::Error::reason) {
+        Some(h2::Reason::REFUSED_STREAM) => failed(
             Outcome::ConnectionTerminated,
             "the upstream refused the stream before it did anything",
-        )
-        .retried_as(RetryClass::ConnectFailure),
+        ),
         Some(
             h2::Reason::PROTOCOL_ERROR
             | h2::Reason::FRAME_SIZE_ERROR

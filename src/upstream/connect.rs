@@ -1,129 +1,205 @@
-//! Opening a connection to an endpoint, in a place among its upstream's connections.
+//! Opening a connection to an endpoint: its name, a socket, who the client is, TLS; all of it within `connect_timeout`.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::places::Place;
-use super::pool::Common;
+use super::pooled::Common;
+use super::proxy_header::header;
+use super::stream::{Alert, UpstreamStream};
+use super::tls_fault::handshake_fault;
 use super::{Endpoint, Upstream};
-use crate::config::{Address, Host};
-use crate::exchange::{AttemptFault, Exchange, Fault, Outcome, Phase, RetryClass};
+use crate::config::{Host, Protocol};
+use crate::exchange::{Exchange, Fault, Outcome, Phase, RetryClass, TlsVersion};
+use crate::tls::ClientTls;
 
-/// A place among the upstream's connections, and a connection in it.
+/// A connection that nothing of HTTP has gone over yet.
+pub(super) struct Dialled {
+    pub(super) stream: UpstreamStream,
+    pub(super) end: End,
+    pub(super) is_http2: bool,
+}
+
+/// The other end of a connection, as it is known while it lasts.
+pub(super) struct End {
+    pub(super) peer: SocketAddr,
+    /// Over which version of TLS, and where it stands with which alert that was ended.
+    pub(super) tls: Option<(TlsVersion, Alert)>,
+}
+
+/// A connection to the endpoint, for what the upstream is to be spoken to. Cancel safe: one that was not handed out is
+/// closed.
+///
+/// # Errors
+/// The fault that says which step failed; all of them may be retried, since no request was sent.
 pub(super) async fn dial(
     upstream: &Upstream,
     endpoint: &Endpoint,
     exchange: &Exchange,
-) -> Result<(Place, TcpStream, SocketAddr), AttemptFault> {
-    let place = take_place(upstream).await?;
+) -> Result<Dialled, Fault> {
     let limit = upstream.plan.connect_timeout;
-    let (stream, peer) = connect(&endpoint.address, limit, exchange).await?;
-    Ok((place, stream, peer))
+    let dialling = async {
+        let (mut socket, peer) = reach(endpoint, limit, exchange).await?;
+        if let Some(version) = upstream.plan.proxy_protocol {
+            let header = header(version, exchange);
+            let sent = socket.write_all(&header).await;
+            sent.map_err(|error| socket_fault(&error))?;
+        }
+        let stream = match &upstream.tls {
+            Some(tls) => encrypt(socket, tls, upstream, endpoint, exchange).await?,
+            None => UpstreamStream::Plain(socket),
+        };
+        let is_http2 = match upstream.plan.protocol {
+            Protocol::Http1 => false,
+            Protocol::Auto => stream.is_http2(),
+            Protocol::Http2 if upstream.tls.is_none() || stream.is_http2() => true,
+            Protocol::Http2 => {
+                return Err(failed(
+                    Outcome::TlsProtocolError,
+                    "the upstream does not choose HTTP/2 in the TLS handshake",
+                ));
+            }
+        };
+        let tls = stream.version().zip(stream.alert());
+        Ok(Dialled {
+            stream,
+            end: End { peer, tls },
+            is_http2,
+        })
+    };
+    // Boxed: the handshake is large, and most attempts find a connection that is there.
+    timeout(limit, Box::pin(dialling))
+        .await
+        .unwrap_or_else(|_| Err(too_late(exchange.phase())))
 }
 
 /// Drives a fresh connection on this worker until it ends, or nobody can use it any more.
 pub(super) fn drive(
     upstream: &Arc<Upstream>,
-    peer: SocketAddr,
     place: Place,
+    end: End,
     driver: impl Future<Output = hyper::Result<()>> + 'static,
 ) -> Common {
+    let peer = end.peer;
     let driver = tokio::task::spawn_local(async move {
         if let Err(error) = driver.await {
             tracing::debug!(%error, %peer, "upstream connection ended");
         }
     });
     upstream.note_opened();
-    Common::new(peer, Arc::clone(upstream), driver.abort_handle(), place)
+    Common::new(end, Arc::clone(upstream), driver.abort_handle(), place)
 }
 
-async fn take_place(upstream: &Upstream) -> Result<Place, AttemptFault> {
-    upstream
-        .places
-        .take(upstream.plan.connect_timeout)
-        .await
-        .ok_or_else(|| {
-            Fault::new(
-                Outcome::ConnectionLimitReached,
-                "the upstream's connections are all in use, and none came free in time",
-            )
-            .into()
-        })
-}
-
-/// Opens a connection within `limit`: resolves the name where there is one, then tries its addresses in turn, each with
-/// a fair part of what is left. Cancel safe: a socket that was not handed out is closed.
+/// A place among the upstream's connections.
 ///
 /// # Errors
-/// The fault that says which step failed; all of them may be retried, since nothing was sent.
-async fn connect(
-    address: &Address,
-    limit: Duration,
-    exchange: &Exchange,
-) -> Result<(TcpStream, SocketAddr), Fault> {
-    let attempt = async {
-        let addresses = resolve(address, exchange).await?;
-        exchange.enter(Phase::Connect);
-        let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(1);
-        let mut fault = failed(Outcome::DnsError, "the name has no address");
-        for peer in addresses {
-            match timeout(share, TcpStream::connect(peer)).await {
-                Ok(Ok(stream)) => {
-                    // Small requests must not wait for acknowledgements of earlier ones.
-                    let _ = stream.set_nodelay(true);
-                    return Ok((stream, peer));
-                }
-                Ok(Err(error)) => fault = fault_of(&error),
-                Err(_) => {
-                    fault = failed(Outcome::ConnectionTimeout, "the connection took too long");
-                }
-            }
-        }
-        Err(fault)
-    };
-    timeout(limit, attempt).await.unwrap_or_else(|_| {
-        Err(failed(
-            Outcome::ConnectionTimeout,
-            "the connection took too long",
-        ))
+/// None came free in time.
+pub(super) async fn take_place(upstream: &Upstream, limit: Duration) -> Result<Place, Fault> {
+    upstream.places.take(limit).await.ok_or_else(|| {
+        Fault::new(
+            Outcome::ConnectionLimitReached,
+            "the upstream's connections are all in use, and none came free in time",
+        )
     })
 }
 
-async fn resolve(address: &Address, exchange: &Exchange) -> Result<Vec<SocketAddr>, Fault> {
-    match &address.host {
-        Host::Ip(ip) => Ok(vec![SocketAddr::new(*ip, address.port)]),
-        Host::Name(name) => {
-            exchange.enter(Phase::Dns);
-            // getaddrinfo, on tokio's blocking pool: it honours what the machine is configured to do.
-            match tokio::net::lookup_host((&**name, address.port)).await {
-                Ok(addresses) => Ok(addresses.collect()),
-                Err(_) => Err(failed(Outcome::DnsError, "the name could not be resolved")),
+/// Resolves the name where there is one, then tries its addresses in turn, each with a fair part of `limit`.
+async fn reach(
+    endpoint: &Endpoint,
+    limit: Duration,
+    exchange: &Exchange,
+) -> Result<(TcpStream, SocketAddr), Fault> {
+    let addresses = resolve(endpoint, exchange).await?;
+    exchange.enter(Phase::Connect);
+    let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(1);
+    let mut fault = failed(Outcome::DnsError, "the name has no address");
+    for ip in addresses.iter() {
+        let peer = SocketAddr::new(*ip, endpoint.address.port);
+        match timeout(share, TcpStream::connect(peer)).await {
+            Ok(Ok(socket)) => {
+                // Small requests must not wait for acknowledgements of earlier ones.
+                let _ = socket.set_nodelay(true);
+                return Ok((socket, peer));
             }
+            Ok(Err(error)) => fault = socket_fault(&error),
+            Err(_) => fault = too_late(Phase::Connect),
         }
+    }
+    Err(fault)
+}
+
+async fn resolve(endpoint: &Endpoint, exchange: &Exchange) -> Result<Arc<[IpAddr]>, Fault> {
+    let name = match &endpoint.address.host {
+        Host::Ip(ip) => return Ok(Arc::from([*ip])),
+        Host::Name(name) => name,
+    };
+    if let Some(fresh) = endpoint.resolved.fresh() {
+        return Ok(fresh);
+    }
+    exchange.enter(Phase::Dns);
+    let found = endpoint.resolved.look_up(name).await;
+    found.ok_or_else(|| failed(Outcome::DnsError, "the name could not be resolved"))
+}
+
+async fn encrypt(
+    socket: TcpStream,
+    tls: &ClientTls,
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    exchange: &Exchange,
+) -> Result<UpstreamStream, Fault> {
+    let asked_for = upstream.plan.tls.as_ref();
+    let asked_for = asked_for.and_then(|tls| tls.server_name.as_ref());
+    let name = match asked_for.unwrap_or(&endpoint.address.host) {
+        Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
+        Host::Name(name) => ServerName::try_from(name.to_string()).map_err(|_| {
+            failed(
+                Outcome::TlsCertificateError,
+                "the endpoint's name cannot stand in a certificate",
+            )
+        })?,
+    };
+    exchange.enter(Phase::Tls);
+    let connector = TlsConnector::from(Arc::clone(tls.config()));
+    match connector.connect(name, socket).await {
+        Ok(stream) => Ok(UpstreamStream::Tls(Box::new(stream), Alert::default())),
+        Err(error) => Err(handshake_fault(&error)),
     }
 }
 
-fn fault_of(error: &io::Error) -> Fault {
+fn too_late(phase: Phase) -> Fault {
+    let detail = match phase {
+        Phase::Tls => "the TLS handshake took too long",
+        Phase::Dns => "the look-up of the name took too long",
+        _ => "the connection took too long",
+    };
+    failed(Outcome::ConnectionTimeout, detail)
+}
+
+fn socket_fault(error: &io::Error) -> Fault {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => failed(
             Outcome::ConnectionRefused,
             "the endpoint refused the connection",
         ),
-        io::ErrorKind::TimedOut => {
-            failed(Outcome::ConnectionTimeout, "the connection took too long")
-        }
+        io::ErrorKind::TimedOut => too_late(Phase::Connect),
         io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::AddrNotAvailable => failed(
             Outcome::DestinationIpUnroutable,
             "the endpoint's address cannot be reached",
         ),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => failed(
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => failed(
             Outcome::ConnectionTerminated,
             "the endpoint reset the connection",
         ),
@@ -134,6 +210,6 @@ fn fault_of(error: &io::Error) -> Fault {
     }
 }
 
-fn failed(outcome: Outcome, detail: &'static str) -> Fault {
+pub(super) fn failed(outcome: Outcome, detail: &'static str) -> Fault {
     Fault::new(outcome, detail).retried_as(RetryClass::ConnectFailure)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::resolve::Resolved;
 use crate::config::Address;
 use crate::exchange::{Entered, Gauge, clock};
 
@@ -18,6 +19,8 @@ pub struct Endpoint {
     pub address: Address,
     /// Its weight, at least 1.
     pub weight: u32,
+    /// The addresses of its name, where it has one.
+    pub(super) resolved: Resolved,
     active: Gauge,
     latency: Latency,
 }
@@ -52,6 +55,7 @@ impl Endpoint {
             id,
             address,
             weight: weight.max(1),
+            resolved: Resolved::default(),
             active: Gauge::default(),
             latency: Latency {
                 seconds: AtomicU64::new(UNKNOWN.to_bits()),

@@ -1,6 +1,6 @@
 //! The end of every stack: a connection, the request out, the response head back.
 //!
-//! With its neighbours (`connect`, `pool`, `http1`, `http2`, `answer`) the only place that knows hyper's client. hyper's
+//! With its neighbours (`connect`, `find`, `pool`, `pooled`, `http1`, `http2`, `tasks`, `answer`) the only place that knows hyper's client. hyper's
 //! legacy client was rejected: it hides the phases, keeps all hosts under one mutex, and costs a fifth more.
 
 use std::future::Future;
@@ -14,6 +14,7 @@ use tower::Service;
 
 use super::pool::EndpointPool;
 use super::{Endpoint, Upstream, http1, http2};
+use crate::config::Protocol;
 use crate::exchange::{
     AttemptFault, AttemptRequest, Exchange, Fault, Outcome, Phase, Response, Side,
 };
@@ -74,7 +75,13 @@ impl Service<AttemptRequest> for Forward {
             return Box::pin(std::future::ready(Err(fault.into())));
         };
         let sample = Sample::begin(&pool.endpoint, &attempt.request.exchange);
-        if upstream.is_http2() {
+        // HTTP/2 first: what is idle beside it is left over.
+        let may_share = match upstream.plan.protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => pool.has_shared() || !pool.has_idle(),
+        };
+        if may_share {
             return Box::pin(http2::send(upstream, pool, attempt, sample));
         }
         match pool.pop() {
@@ -90,7 +97,11 @@ impl Service<AttemptRequest> for Forward {
                     sample,
                 ))
             }
-            None => Box::pin(http1::send_on_new(upstream, pool, attempt, sample)),
+            None if upstream.plan.protocol == Protocol::Http1 => {
+                Box::pin(http1::send_on_new(upstream, pool, attempt, sample))
+            }
+            // What was idle is dead.
+            None => Box::pin(http2::send(upstream, pool, attempt, sample)),
         }
     }
 }

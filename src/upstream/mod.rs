@@ -6,14 +6,22 @@
 
 mod answer;
 mod balance;
+mod capacity;
 mod connect;
 mod endpoint;
+mod find;
 mod forward;
 mod http1;
 mod http2;
 mod places;
 mod pool;
+mod pooled;
+mod proxy_header;
+mod resolve;
 mod set;
+mod stream;
+mod tasks;
+mod tls_fault;
 
 pub use balance::{Balance, Candidates, Pick};
 pub use endpoint::Endpoint;

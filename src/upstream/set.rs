@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::config::{self, Name, Protocol};
+use crate::config::{self, Name};
 use crate::telemetry::UpstreamMeters;
+use crate::tls::ClientTls;
 
 use super::Endpoint;
 use super::balance::{self, Pick};
@@ -22,6 +23,8 @@ pub struct Upstream {
     pub balance: Box<dyn Pick>,
     /// What is counted of it.
     pub meters: UpstreamMeters,
+    /// What its connections are encrypted with, if they are.
+    pub tls: Option<Arc<ClientTls>>,
     /// Connections keep theirs from one configuration to the next, so the count goes on with them.
     pub(super) places: Arc<Places>,
 }
@@ -37,6 +40,7 @@ impl Upstream {
         plan: &config::Upstream,
         before: Option<&Self>,
         endpoints: Vec<Arc<Endpoint>>,
+        tls: Option<Arc<ClientTls>>,
         meters: UpstreamMeters,
     ) -> Self {
         let places = before
@@ -51,6 +55,7 @@ impl Upstream {
             balance: balance::of(plan.balance),
             places,
             endpoints,
+            tls,
             meters,
         }
     }
@@ -65,10 +70,20 @@ impl Upstream {
         self.meters.opened.count();
     }
 
-    /// Whether HTTP/2 is spoken to it.
+    /// Whether the connections of `before` serve it too.
     #[must_use]
-    pub fn is_http2(&self) -> bool {
-        self.plan.protocol == Protocol::Http2
+    pub fn goes_on_from(
+        plan: &config::Upstream,
+        tls: Option<&Arc<ClientTls>>,
+        before: &Self,
+    ) -> bool {
+        let is_same_tls = match (tls, &before.tls) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        let old = &before.plan;
+        is_same_tls && old.protocol == plan.protocol && old.proxy_protocol == plan.proxy_protocol
     }
 }
 
@@ -84,7 +99,7 @@ mod tests {
         let mut plan = plan.upstreams.into_iter().next().expect("one upstream");
         let upstream = |plan: &config::Upstream, before: Option<&Upstream>| {
             let meters = Catalogue::new().upstream(&plan.name);
-            Upstream::new(0, plan, before, Vec::new(), meters)
+            Upstream::new(0, plan, before, Vec::new(), None, meters)
         };
         let first = upstream(&plan, None);
         let same = upstream(&plan, Some(&first));

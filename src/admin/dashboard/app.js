@@ -16,8 +16,8 @@ const OWNER_NAME = { client: "client", proxy: "proxy", connect: "connecting", up
 const OUTCOMES = ["served", "client_closed", "http_request_error", "http_request_denied", "rate_limited", "overloaded",
   "destination_not_found", "destination_unavailable", "dns_error", "connection_refused", "connection_terminated",
   "connection_timeout", "connection_limit_reached", "connection_read_timeout", "connection_write_timeout",
-  "destination_ip_unroutable", "http_protocol_error", "http_response_incomplete", "http_response_timeout",
-  "http_response_header_section_size", "proxy_loop_detected", "proxy_internal_error"];
+  "destination_ip_unroutable", "tls_certificate_error", "tls_protocol_error", "tls_alert_received",
+  "http_protocol_error", "http_response_incomplete", "http_response_timeout", "http_response_header_section_size", "proxy_loop_detected", "proxy_internal_error"];
 
 // === Text ===
 

@@ -1,6 +1,10 @@
 //! Plans from the command line.
 
-use super::super::{ArgumentError, Otlp, OtlpProtocol, Plan, Share, from_arguments, parse};
+use http::HeaderValue;
+
+use super::super::{
+    ArgumentError, Otlp, OtlpProtocol, Plan, Protocol, Share, UpstreamTls, from_arguments, parse,
+};
 
 fn from(
     to: &[&str],
@@ -81,6 +85,32 @@ fn takes_the_short_forms_of_an_address() {
 }
 
 #[test]
+fn a_name_over_tls_is_what_is_asked_for() {
+    for (to, address, host) in [
+        ("https://shop.test", "shop.test:443", "shop.test"),
+        (
+            "https://Shop.test:8443/",
+            "shop.test:8443",
+            "shop.test:8443",
+        ),
+        ("https://[::1]", "[::1]:443", "[::1]"),
+        ("https://192.0.2.7", "192.0.2.7:443", "192.0.2.7"),
+    ] {
+        let (plan, _) = from(&[to], None, None).expect("it can be called");
+        let upstream = &plan.upstreams[0];
+        assert_eq!(upstream.endpoints[0].address.to_string(), address);
+        assert_eq!(upstream.tls, Some(UpstreamTls::default()));
+        assert_eq!(upstream.protocol, Protocol::Auto);
+        assert_eq!(
+            plan.routes[0].rewrite.host.as_ref(),
+            HeaderValue::from_str(host).ok().as_ref()
+        );
+    }
+    let (plan, _) = from(&["https://a.test", "https://a.test:8443"], None, None).expect("one name");
+    assert_eq!(plan.upstreams[0].endpoints.len(), 2);
+}
+
+#[test]
 fn tells_the_flavour_of_otlp_by_the_port() {
     let otlp = |url| {
         from(&["9001"], None, Some(url))
@@ -111,8 +141,16 @@ fn says_which_word_is_wrong() {
         "--to names no address (such as --to 127.0.0.1:9001)"
     );
     assert_eq!(
-        to("https://shop.test"),
-        "--to https://shop.test: https is not supported yet"
+        to("https://shop.test/a"),
+        "--to https://shop.test/a: an upstream has no path (write https://shop.test)"
+    );
+    assert_eq!(
+        refused(&["https://shop.test", "9001"], None, None),
+        "--to https://shop.test and 9001 are no endpoints of one service (all as http, or all as https with one name)"
+    );
+    assert_eq!(
+        refused(&["https://a.test", "https://b.test"], None, None),
+        "--to https://a.test and https://b.test are no endpoints of one service (all as http, or all as https with one name)"
     );
     assert_eq!(
         to("http://shop.test/a"),

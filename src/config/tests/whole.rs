@@ -35,8 +35,7 @@ fn refuses_the_commented_keys_of_the_contract_by_name_too() {
             "[tracecontext, baggage]",
             "[tracecontext, b3, b3multi, jaeger]",
         )
-        .replace("balance: peak_ewma", "balance: ring_hash")
-        .replace("protocol: http1 ", "protocol: auto ");
+        .replace("balance: peak_ewma", "balance: ring_hash");
     let is_later = |line: &&String| line.contains("not supported yet");
     let told = told(&text);
     let keys: Vec<&str> = told
@@ -50,11 +49,9 @@ fn refuses_the_commented_keys_of_the_contract_by_name_too() {
             "listeners[0].tls",
             "listeners[0].proxy_protocol",
             "routes[0].slo",
-            "upstreams[0].protocol",
             "upstreams[0].balance",
             "upstreams[0].health",
             "upstreams[0].limits",
-            "upstreams[0].tls",
             "upstreams[1].discover",
             "telemetry.traces.propagation[1]",
             "telemetry.traces.propagation[2]",
@@ -186,7 +183,7 @@ upstreams: [{name: u, endpoints: [{address: a:1}, {adress: 5}]}, v]
             "6:42: routes[3].upstrem: unknown key (did you mean upstream?)",
             "6:70: routes[3].timeout.head: a duration needs a unit: 250ms, 5s, 1m",
             "7:52: upstreams[0].endpoints[1].adress: unknown key (did you mean address?)",
-            "7:66: upstreams[1]: expected a map of keys: name, endpoints, protocol, balance, connect_timeout, idle_timeout, \
+            "7:66: upstreams[1]: expected a map of keys: name, endpoints, protocol, tls, proxy_protocol, balance, connect_timeout, idle_timeout, \
              found the text \"v\" (such as {name: v})",
         ]
     );

@@ -150,6 +150,9 @@ families! {
     UPSTREAM_CONNECTIONS_OPENED: Kind::Counter, "sightglass_upstream_connections_opened_total",
         ["upstream"],
         "Connections to an upstream that were made.";
+    UPSTREAM_TLS_INSECURE: Kind::Gauge, "sightglass_upstream_tls_insecure",
+        ["upstream"],
+        "Whether an upstream's certificate is not verified; only where it is so.";
     ACTIVE_CONNECTIONS: Kind::Gauge, "sightglass_active_connections",
         ["listener"],
         "Connections of clients that are open now.";

@@ -11,7 +11,8 @@ use crate::config::{
     RouteTimeouts, Runtime, Split, Telemetry, TraceContext, Upstream, UpstreamLimits,
 };
 use crate::exchange::{
-    Connection, Exchange, Gauge, Outcome, Phase, Protocol, Record, SpanId, Text, TracePlace, Words,
+    Carried, Connection, Exchange, Gauge, Outcome, Phase, Protocol, Record, SpanId, Text,
+    TracePlace, Words,
 };
 
 /// One listener, one route `checkout` at `/api/checkout`, one upstream of two endpoints.
@@ -64,6 +65,8 @@ pub(super) fn plan() -> Plan {
                 endpoint(Host::Ip([127, 0, 0, 1].into()), 9001),
                 endpoint(Host::Name(Arc::from("shop.internal")), 9002),
             ],
+            tls: None,
+            proxy_protocol: None,
             protocol: Speaks::Http1,
             balance: Balance::PeakEwma,
             connect_timeout: Duration::from_secs(1),
@@ -117,7 +120,12 @@ pub(super) fn attempt(exchange: &Exchange, endpoint: u16, status: u16) -> SpanId
     } else {
         "127.0.0.2:9002"
     });
-    exchange.note_connection(peer, endpoint == 1, false);
+    exchange.note_connection(Carried {
+        peer,
+        is_reused: endpoint == 1,
+        is_http2: false,
+        tls: None,
+    });
     exchange.enter(Phase::SendUpstream);
     exchange.enter(Phase::Wait);
     exchange.note_attempt_head(status);

@@ -35,6 +35,8 @@ pub(super) struct UpstreamNames {
 pub(super) struct EndpointNames {
     pub(super) host: Arc<str>,
     pub(super) port: u16,
+    /// `http` or `https`.
+    pub(super) scheme: &'static str,
     /// Both, as a URL has them.
     pub(super) authority: Arc<str>,
 }
@@ -49,7 +51,11 @@ impl Names {
         });
         let upstreams = plan.upstreams.iter().map(|upstream| UpstreamNames {
             name: upstream.name.shared(),
-            endpoints: upstream.endpoints.iter().map(EndpointNames::new).collect(),
+            endpoints: upstream
+                .endpoints
+                .iter()
+                .map(|endpoint| EndpointNames::new(endpoint, upstream.tls.is_some()))
+                .collect(),
         });
         let listeners = plan.listeners.iter().map(|listener| {
             let address = listener.address;
@@ -128,7 +134,7 @@ fn without<'a>(path: &'a str, prefix: &str) -> &'a str {
 // === impl EndpointNames ===
 
 impl EndpointNames {
-    fn new(endpoint: &crate::config::Endpoint) -> Self {
+    fn new(endpoint: &crate::config::Endpoint, is_tls: bool) -> Self {
         let address = &endpoint.address;
         let host = match &address.host {
             Host::Ip(ip) => Arc::from(ip.to_string()),
@@ -137,6 +143,7 @@ impl EndpointNames {
         Self {
             host,
             port: address.port,
+            scheme: if is_tls { "https" } else { "http" },
             authority: Arc::from(address.to_string()),
         }
     }

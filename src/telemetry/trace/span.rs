@@ -21,7 +21,7 @@ use opentelemetry::{InstrumentationScope, KeyValue, StringValue, trace};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use opentelemetry_semantic_conventions::attribute as semconv;
 
-use super::names::Names;
+use super::names::{EndpointNames, Names};
 use super::{Environment, words};
 use crate::config::Plan;
 use crate::exchange::{
@@ -238,7 +238,7 @@ impl SpanMaker {
             all.push(KeyValue::new(semconv::SERVER_ADDRESS, host));
             let port = i64::from(endpoint.port);
             all.push(KeyValue::new(semconv::SERVER_PORT, port));
-            let url = self.url(record, names, &endpoint.authority);
+            let url = self.url(record, names, endpoint);
             all.push(KeyValue::new(semconv::URL_FULL, url));
         }
         if let Some(peer) = attempt.peer {
@@ -248,6 +248,11 @@ impl SpanMaker {
             all.push(KeyValue::new(semconv::NETWORK_PEER_PORT, port));
             let version = if attempt.is_http2 { "2" } else { "1.1" };
             all.push(KeyValue::new(semconv::NETWORK_PROTOCOL_VERSION, version));
+            if let Some(version) = attempt.tls {
+                all.push(KeyValue::new(semconv::TLS_PROTOCOL_NAME, "tls"));
+                let version = version.as_str();
+                all.push(KeyValue::new(semconv::TLS_PROTOCOL_VERSION, version));
+            }
             all.push(KeyValue::new(words::REUSED, attempt.is_reused));
         }
         if let Some(status) = attempt.status {
@@ -273,11 +278,12 @@ impl SpanMaker {
     }
 
     /// The URL that went upstream, with the query masked.
-    fn url(&mut self, record: &Record, names: &Names, authority: &str) -> StringValue {
+    fn url(&mut self, record: &Record, names: &Names, endpoint: &EndpointNames) -> StringValue {
         let text = record.text.words();
         self.scratch.clear();
-        self.scratch.push_str("http://");
-        self.scratch.push_str(authority);
+        self.scratch.push_str(endpoint.scheme);
+        self.scratch.push_str("://");
+        self.scratch.push_str(&endpoint.authority);
         names.push_upstream_path(record.route, text.path, &mut self.scratch);
         if !self.query.is_empty() {
             self.scratch.push('?');

@@ -130,7 +130,10 @@ fn words_that_make_no_plan_are_told() {
     let cases: [(&[&str], &[&str]); 8] = [
         (&["--to", "nonsense"], &["--to nonsense"]),
         (&["--to", "127.0.0.1:99999"], &["--to 127.0.0.1:99999"]),
-        (&["--to", "https://a.test"], &["https is not supported yet"]),
+        (
+            &["--to", "https://a.test", "80"],
+            &["no endpoints of one service"],
+        ),
         (
             &["--to", "http://a.test/path"],
             &["no path", "http://a.test"],
