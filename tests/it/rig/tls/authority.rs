@@ -28,8 +28,8 @@ pub(crate) struct Identity {
     pub(crate) cert: PathBuf,
     /// The key's file.
     pub(crate) key: PathBuf,
-    cert_der: CertificateDer<'static>,
-    key_der: Arc<[u8]>,
+    pub(crate) cert_der: CertificateDer<'static>,
+    pub(crate) key_der: Arc<[u8]>,
 }
 
 // === impl Authority ===

@@ -23,6 +23,7 @@ pub(crate) struct TlsCaller {
     name: String,
     has_name: bool,
     identity: Option<Identity>,
+    first: Vec<u8>,
 }
 
 /// A port of 127.0.0.1: whatever is sent there goes on over TLS.
@@ -43,6 +44,7 @@ impl TlsCaller {
             name: name.to_owned(),
             has_name: true,
             identity: None,
+            first: Vec::new(),
         }
     }
 
@@ -64,6 +66,12 @@ impl TlsCaller {
     /// Shows this certificate when asked.
     pub(crate) fn identity(mut self, identity: &Identity) -> Self {
         self.identity = Some(identity.clone());
+        self
+    }
+
+    /// Sends these bytes before the handshake: a PROXY header.
+    pub(crate) fn first(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.first = bytes.as_ref().to_vec();
         self
     }
 
@@ -92,10 +100,17 @@ impl TlsCaller {
         let connector = TlsConnector::from(Arc::new(config));
         let name: ServerName<'static> =
             ServerName::try_from(self.name.clone()).expect("the test gives a valid name");
+        let first = self.first.clone();
         let handshakes = Handshakes::default();
         let seen = Arc::clone(&handshakes);
         let port = Port::open(move |arrival| {
-            small_runtime_block(carry(&arrival, target, &connector, name.clone(), &seen));
+            small_runtime_block(carry(
+                &arrival,
+                (target, &first),
+                &connector,
+                name.clone(),
+                &seen,
+            ));
         });
         TlsWay { port, handshakes }
     }
@@ -129,7 +144,7 @@ impl TlsWay {
 
 async fn carry(
     arrival: &Arrival,
-    target: SocketAddr,
+    (target, first): (SocketAddr, &[u8]),
     connector: &TlsConnector,
     name: ServerName<'static>,
     handshakes: &Handshakes,
@@ -137,11 +152,12 @@ async fn carry(
     let Some(mut near) = near(arrival) else {
         return;
     };
-    let far = match tokio::net::TcpStream::connect(target).await {
+    let mut far = match tokio::net::TcpStream::connect(target).await {
         Ok(far) => far,
         Err(error) => return note(handshakes, Err(error.to_string())),
     };
     far.set_nodelay(true).ok();
+    far.write_all(first).await.ok();
     let shaking = tokio::time::timeout(PATIENCE, connector.connect(name, far));
     match shaking.await {
         Ok(Ok(mut far)) => {
@@ -165,10 +181,7 @@ pub(super) fn near(arrival: &Arrival) -> Option<tokio::net::TcpStream> {
     tokio::net::TcpStream::from_std(near).ok()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a thread of the rig's own, with no runtime on it but this"
-)]
+/// Runs this on the calling thread, which has no other runtime.
 pub(super) fn small_runtime_block(work: impl Future<Output = ()>) {
     small_runtime().block_on(work);
 }
