@@ -12,7 +12,6 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{self, App, StartError};
 use crate::config::{self, ArgumentError, LoadError};
 use crate::demo::{self, DemoError, DemoOptions};
-use crate::tls;
 
 /// An observability-first reverse proxy: every request seen, for little more than a bare proxy costs.
 #[derive(Debug, Parser)]
@@ -142,7 +141,7 @@ impl Run {
     fn run(self) -> Result<(), CliError> {
         let app = match self.config {
             Some(file) => {
-                let loaded = load_all(&file)?;
+                let loaded = app::load(&file)?;
                 for warning in &loaded.warnings {
                     let _ = writeln!(io::stderr(), "{warning}");
                 }
@@ -181,7 +180,7 @@ impl Demo {
 }
 
 fn check(file: &std::path::Path) -> u8 {
-    let (report, code) = match load_all(file) {
+    let (report, code) = match app::load(file) {
         Ok(loaded) => {
             let mut report = String::new();
             for warning in &loaded.warnings {
@@ -217,13 +216,6 @@ fn check(file: &std::path::Path) -> u8 {
             1
         }
     }
-}
-
-/// Reads and checks a file, and those that it names.
-fn load_all(file: &std::path::Path) -> Result<config::Loaded, LoadError> {
-    let loaded = config::load(file)?;
-    tls::client::check(&loaded)?;
-    Ok(loaded)
 }
 
 fn say(error: &dyn std::error::Error) {

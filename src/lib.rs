@@ -14,7 +14,7 @@
 //! graph           plan -> running graph
 //! proxy           the layers in front of an attempt
 //! upstream        endpoints, balance, pool, forward
-//! tls             rustls configs
+//! tls             certificates, rustls configs
 //! telemetry       the only room that observes
 //! exchange        the nouns of one exchange
 //! config          the nouns of what the user asked

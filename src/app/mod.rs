@@ -1,7 +1,7 @@
 //! Wiring: everything is put together here, started in this order, and ended in the other.
 //!
 //! ```text
-//! plan ─ sockets ─ control runtime ─ telemetry ─ graph ─ workers ─ admin ─ ready ─ … ─ drain ─ last records ─ last spans
+//! plan ─ certificates ─ sockets ─ control runtime ─ telemetry ─ graph ─ workers ─ admin ─ ready ─ … ─ drain ─ last records ─ last spans
 //! ```
 //!
 //! Sockets come first, since a taken port is what goes wrong most; telemetry before anything that could say something.
@@ -14,21 +14,21 @@ mod threads;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use crate::admin;
-use crate::config::Plan;
+use crate::config::{self, LoadError, Loaded, Plan, Problems, Severity};
 use crate::graph::{self, Graph};
 use crate::proxy::stack::FrontParts;
 use crate::server::{self, BindError, Bound};
 use crate::telemetry::metrics::Draw;
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, SetUp, SetUpError, Telemetry, emit};
-use crate::tls::Unusable;
+use crate::tls::{self, Certificates, Unusable, Watch};
 
 use self::reload::Reload;
 use self::signals::{Signal, Signals};
@@ -66,6 +66,9 @@ pub enum StartError {
     /// A file for TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] Unusable),
+    /// Certificates cannot be read any more.
+    #[error("{0}")]
+    Certificates(String),
     /// The system gives no threads or no descriptors.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -77,6 +80,7 @@ pub enum StartError {
 /// When it cannot start. Once it serves, nothing ends it but a signal.
 pub fn run(app: App) -> Result<(), StartError> {
     let plan = Arc::new(app.plan);
+    let certificates = read_certificates(&plan)?;
     let bound = bind_listeners(&plan)?;
     let listening = addresses(&plan, &bound);
     let mut admin_bound =
@@ -86,11 +90,7 @@ pub fn run(app: App) -> Result<(), StartError> {
         })?;
 
     // Admin, export, discovery and signals: off the workers, so that a scrape is never somebody's tail latency.
-    let control = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("control")
-        .enable_all()
-        .build()?;
+    let control = control_runtime()?;
     let mut signals = control.block_on(Signals::listen())?;
     let telemetry = Arc::new(Telemetry::start(SetUp {
         plan: &plan,
@@ -108,12 +108,15 @@ pub fn run(app: App) -> Result<(), StartError> {
         telemetry.adopt(&plan, 1);
         reload::tell_unverified(&plan);
         // What is drawn at each scrape is held weakly there and kept here.
-        let drawn: Vec<Arc<dyn Draw>> =
-            vec![graph::draw(&graph), Arc::clone(telemetry.ledger()) as _];
+        let drawn: Vec<Arc<dyn Draw>> = vec![
+            graph::draw(&graph),
+            Arc::clone(telemetry.ledger()) as _,
+            Arc::clone(&certificates) as _,
+        ];
         drawn
             .iter()
             .for_each(|draw| telemetry.catalogue().draw_with(Arc::downgrade(draw)));
-        let threads = Threads::start(&plan, bound, &graph, &telemetry)?;
+        let threads = Threads::start(&plan, bound, &graph, &telemetry, &certificates)?;
         let sources = sources::of(&telemetry, &graph, listening.clone());
         let socket = admin_bound.sockets.swap_remove(0);
         let admin = admin::serve(control.handle(), socket, &plan.admin, sources)?;
@@ -130,8 +133,10 @@ pub fn run(app: App) -> Result<(), StartError> {
     let ready = ready_line(&listening, admin.address());
     writeln!(io::stderr(), "{ready}")?;
 
+    let watch = Watch::start(control.handle(), Arc::clone(&certificates));
     let reload = Reload {
         file: app.file,
+        certificates,
         graph,
         telemetry: Arc::clone(&telemetry),
     };
@@ -160,9 +165,43 @@ pub fn run(app: App) -> Result<(), StartError> {
         let _ = tokio::task::spawn_blocking(move || ending.end(&handle, LAST_WORDS)).await;
         admin.end().await;
     }));
-    drop(drawn);
+    drop((drawn, watch));
     control.shutdown_timeout(Duration::from_millis(500));
     Ok(())
+}
+
+/// Reads a configuration and the files that it names.
+///
+/// # Errors
+/// Why it cannot be run: everything that is wrong with it, or with the files.
+pub fn load(file: &Path) -> Result<Loaded, LoadError> {
+    let mut loaded = config::load(file)?;
+    loaded.warnings.extend(tls::look_at_files(&loaded));
+    let warnings = &mut loaded.warnings;
+    warnings.sort_by(|a, b| (a.line, a.column, &a.key).cmp(&(b.line, b.column, &b.key)));
+    if warnings.iter().any(|it| it.severity == Severity::Error) {
+        return Err(Problems(loaded.warnings).into());
+    }
+    Ok(loaded)
+}
+
+/// Admin, export, discovery and signals run on it.
+fn control_runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+}
+
+/// They were looked at when the plan was loaded, and are read once more to be served by.
+fn read_certificates(plan: &Plan) -> Result<Arc<Certificates>, StartError> {
+    Certificates::read(plan).map_err(|found| {
+        let all = found
+            .into_iter()
+            .map(|it| format!("{}: {}", it.key, it.what));
+        StartError::Certificates(all.collect::<Vec<_>>().join("; "))
+    })
 }
 
 fn bind_listeners(plan: &Plan) -> Result<Vec<Bound>, StartError> {

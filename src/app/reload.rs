@@ -8,17 +8,18 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::config::{self, LoadError, Plan};
+use crate::config::{LoadError, Plan};
 use crate::graph::Graph;
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, Telemetry, emit};
-use crate::tls::{self, Unusable};
+use crate::tls::{Certificates, Unusable};
 
 /// What a reload needs.
 pub(super) struct Reload {
     pub(super) file: Option<PathBuf>,
     pub(super) graph: Arc<ArcSwap<Graph>>,
     pub(super) telemetry: Arc<Telemetry>,
+    pub(super) certificates: Arc<Certificates>,
 }
 
 /// Why the old configuration stays.
@@ -35,9 +36,10 @@ enum ReloadError {
 // === impl Reload ===
 
 impl Reload {
-    /// Opens the access log anew, and takes up the file as it is now.
+    /// Opens the access log anew, and takes up certificates and the file as they are now.
     pub(super) fn run(&self) {
         self.telemetry.reopen_log();
+        self.certificates.read_again();
         let Some(file) = &self.file else { return };
         own_span(OwnWork::Reload).in_scope(|| match self.take_up(file) {
             Ok((generation, hash)) => {
@@ -52,9 +54,7 @@ impl Reload {
     }
 
     fn take_up(&self, file: &std::path::Path) -> Result<(u32, String), ReloadError> {
-        let loaded = config::load(file)?;
-        tls::client::check(&loaded).map_err(LoadError::from)?;
-        let plan = Arc::new(loaded.plan);
+        let plan = Arc::new(super::load(file)?.plan);
         let before = self.graph.load_full();
         let fixed = what_is_fixed(&before.plan, &plan);
         if !fixed.is_empty() {

@@ -15,6 +15,7 @@ use crate::exchange::Gauge;
 use crate::graph::Graph;
 use crate::server::{Bound, Inbox, Team, Worker};
 use crate::telemetry::{Event, Telemetry, emit};
+use crate::tls::Certificates;
 
 /// The workers' threads.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl Threads {
         bound: Vec<Bound>,
         graph: &Arc<ArcSwap<Graph>>,
         telemetry: &Arc<Telemetry>,
+        certificates: &Arc<Certificates>,
     ) -> io::Result<Self> {
         let workers = 0..plan.runtime.workers;
         let connections: Vec<_> = workers.map(|it| telemetry.catalogue().worker(it)).collect();
@@ -69,6 +71,7 @@ impl Threads {
                 sockets: sockets.iter_mut().filter_map(Iterator::next).collect(),
                 graph: Arc::clone(graph),
                 telemetry: Arc::clone(telemetry),
+                certificates: Arc::clone(certificates),
                 stage: seen.clone(),
                 losing: losing.clone(),
             };
@@ -122,6 +125,7 @@ struct Work {
     sockets: Vec<std::net::TcpListener>,
     graph: Arc<ArcSwap<Graph>>,
     telemetry: Arc<Telemetry>,
+    certificates: Arc<Certificates>,
     stage: watch::Receiver<Stage>,
     losing: watch::Sender<usize>,
 }
@@ -151,7 +155,7 @@ impl Work {
             let desk = self
                 .telemetry
                 .desk(u16::try_from(self.index).unwrap_or(u16::MAX));
-            let worker = Worker::new(self.index, self.team, self.graph, desk);
+            let worker = Worker::new(self.index, self.team, self.graph, &self.certificates, desk);
             let until = |stage: Stage| {
                 let mut seen = self.stage.clone();
                 async move {

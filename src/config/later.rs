@@ -5,7 +5,6 @@
 
 /// Sections (paths without indices) and the keys in them that are not supported yet.
 const KEYS: &[(&str, &str)] = &[
-    ("listeners[]", "tls"),
     ("routes[]", "slo"),
     ("upstreams[]", "discover"),
     ("upstreams[]", "health"),
@@ -13,7 +12,7 @@ const KEYS: &[(&str, &str)] = &[
 ];
 
 /// Words that may be written and are refused where they are checked; no hint names them.
-const WORDS: &[&str] = &["b3", "b3multi", "jaeger", "required", "ring_hash"];
+const WORDS: &[&str] = &["b3", "b3multi", "jaeger", "ring_hash"];
 
 /// Whether this word comes with a later version.
 pub(super) fn is_later_word(word: &str) -> bool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::listener_tls::{ListenerTls, ListenerTlsWritten};
 use super::notes::At;
 use super::ranges::{check_size, check_time, check_whole};
 use super::{ByteSize, DurationWritten, Name, names};
@@ -31,6 +32,12 @@ pub struct Listener {
     pub timeout: ListenerTimeouts,
     /// How much clients may send and hold.
     pub limits: ListenerLimits,
+    /// How connections are encrypted (default not at all).
+    pub tls: Option<ListenerTls>,
+    /// Whether each connection begins with a PROXY header, which says who the client is (default not).
+    pub proxy_protocol: bool,
+    /// Every request is answered with a redirect to `https` on this port (default: requests are routed).
+    pub redirect_to_https: Option<u16>,
 }
 
 /// Whose `traceparent` is followed; for all others the trace is restarted and theirs is kept as a link.
@@ -122,9 +129,15 @@ pub(super) struct ListenerWritten {
     /// How much clients may send and hold.
     #[serde(default)]
     limits: ListenerLimitsWritten,
+    /// How connections are encrypted (default not at all).
+    #[serde(default)]
+    tls: Option<ListenerTlsWritten>,
     /// Whether connections begin with a PROXY header, versions 1 and 2 (default off).
     #[serde(default)]
     proxy_protocol: Option<ProxyProtocolWritten>,
+    /// Answers every request with a redirect (308) to https on this port, 1 to 65535 (default: requests are routed).
+    #[serde(default)]
+    redirect_to_https: Option<u64>,
 }
 
 /// What a listener speaks.
@@ -221,9 +234,15 @@ impl ListenerWritten {
                 "name the peers in trusted_proxies, or write none",
             );
         }
-        if self.proxy_protocol == Some(ProxyProtocolWritten::Required) {
-            at.key("proxy_protocol").not_yet("required");
+        let redirect_at = at.key("redirect_to_https");
+        let redirect_to_https = check_whole(self.redirect_to_https, 1..=65_535, &redirect_at);
+        if self.tls.is_some() && self.redirect_to_https.is_some() {
+            redirect_at.error_hint(
+                "this listener speaks TLS itself: its clients would go in circles",
+                "a listener without tls sends its clients to this one",
+            );
         }
+        let tls = self.tls.as_ref().map(|tls| tls.check(&at.key("tls")));
         Some(Listener {
             timeout: self.timeout.check(&at.key("timeout")),
             limits: self.limits.check(&at.key("limits")),
@@ -234,6 +253,9 @@ impl ListenerWritten {
             trusted_proxies,
             trace_context,
             request_id: self.request_id.unwrap_or(true),
+            tls,
+            proxy_protocol: self.proxy_protocol == Some(ProxyProtocolWritten::Required),
+            redirect_to_https,
         })
     }
 }

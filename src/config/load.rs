@@ -73,6 +73,16 @@ impl Loaded {
     /// [`Problem::key`] has it; where it was not written, the place is that of the nearest section that was.
     #[must_use]
     pub fn problem(&self, key: &str, what: String, hint: Option<String>) -> Problem {
+        self.told(Severity::Error, key, what, hint)
+    }
+
+    /// The same where the file is not refused for it.
+    #[must_use]
+    pub fn warning(&self, key: &str, what: String, hint: Option<String>) -> Problem {
+        self.told(Severity::Warning, key, what, hint)
+    }
+
+    fn told(&self, severity: Severity, key: &str, what: String, hint: Option<String>) -> Problem {
         let text = without_mark(&self.source.text);
         let root = Node::read(text).ok();
         let at = root
@@ -85,7 +95,7 @@ impl Loaded {
             key: key.to_owned(),
             what,
             hint,
-            severity: Severity::Error,
+            severity,
         }
     }
 }

@@ -14,11 +14,13 @@
 mod admin;
 mod ambiguity;
 mod arguments;
+mod certificate;
 mod edits;
 mod grpc_match;
 mod later;
 mod limits;
 mod listener;
+mod listener_tls;
 mod load;
 mod names;
 mod notes;
@@ -41,8 +43,10 @@ mod tests;
 
 pub use admin::Admin;
 pub use arguments::{ArgumentError, from_arguments};
+pub use certificate::{CertificateFiles, TlsMinimum};
 pub use limits::{LimitKey, RateLimit};
 pub use listener::{Listener, ListenerLimits, ListenerTimeouts, TraceContext};
+pub use listener_tls::{ClientAuth, ListenerTls, UnknownServerName};
 pub use load::{Loaded, load, parse};
 pub use names::{Address, AddressError, Host, Name};
 pub use plan::{Drain, Plan, Runtime};
@@ -56,4 +60,4 @@ pub use telemetry::{
 };
 pub use units::{ByteSize, DurationRange, DurationWritten, Rate, Share, UnitError};
 pub use upstream::{Balance, Endpoint, Protocol, Upstream, UpstreamLimits};
-pub use upstream_tls::{ClientCertificate, ProxyProtocol, TlsMinimum, UpstreamTls};
+pub use upstream_tls::{ProxyProtocol, UpstreamTls};

@@ -414,8 +414,12 @@ fn expected_of(expected: &str, node: &Node) -> (String, Option<String>) {
 fn example(key: &str) -> Option<&'static str> {
     match key {
         "address" => Some("127.0.0.1:8080"),
+        "ca" => Some("clients.pem"),
+        "cert" => Some("site.pem"),
+        "certificates" => Some("[{cert: site.pem, key: site.key}]"),
         "endpoint" => Some("http://127.0.0.1:4317"),
         "endpoints" => Some("[{address: 127.0.0.1:9001}]"),
+        "key" => Some("site.key"),
         "match" => Some("{path: {prefix: /}}"),
         "rate" => Some("100/s"),
         "upstream" | "name" => Some("web"),

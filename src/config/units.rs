@@ -50,7 +50,8 @@ pub struct UnitError(String);
 const SECOND: u64 = 1_000_000_000;
 
 /// Units of time in nanoseconds, the longest first.
-const TIMES: [(&str, u64); 4] = [
+const TIMES: [(&str, u64); 5] = [
+    ("d", 24 * 3600 * SECOND),
     ("h", 3600 * SECOND),
     ("m", 60 * SECOND),
     ("s", SECOND),
@@ -141,6 +142,7 @@ impl FromStr for DurationWritten {
                 "sec" | "secs" | "second" | "seconds" | "s" => Some("s"),
                 "min" | "mins" | "minute" | "minutes" | "m" => Some("m"),
                 "hr" | "hour" | "hours" | "h" => Some("h"),
+                "day" | "days" | "d" => Some("d"),
                 "msec" | "millis" | "milliseconds" | "ms" => Some("ms"),
                 _ => None,
             };
@@ -148,7 +150,7 @@ impl FromStr for DurationWritten {
                 number,
                 unit,
                 "a duration",
-                "ms, s, m, h",
+                "ms, s, m, h, d",
                 meant,
             ));
         };

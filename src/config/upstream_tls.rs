@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::Host;
+use super::certificate::{CertificateFilesWritten, check_file, check_min_version};
 use super::notes::At;
+use super::{CertificateFiles, Host, TlsMinimum};
 
 /// How an upstream's connections are encrypted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,30 +20,11 @@ pub struct UpstreamTls {
     /// A PEM file with the roots that are believed, in place of the system's (default: the system's).
     pub ca: Option<PathBuf>,
     /// What we show where the upstream asks who we are (default nothing).
-    pub certificate: Option<ClientCertificate>,
+    pub certificate: Option<CertificateFiles>,
     /// Whether any certificate at all is taken: whoever stands in the way can read and change everything (default no).
     pub insecure_skip_verify: bool,
     /// The oldest version that is spoken (default 1.2).
     pub min_version: TlsMinimum,
-}
-
-/// A certificate that we show to an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// A PEM file with the certificate, and those between it and its root.
-    pub cert: PathBuf,
-    /// A PEM file with its private key.
-    pub key: PathBuf,
-}
-
-/// The oldest version of TLS that is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TlsMinimum {
-    /// TLS 1.2, and 1.3 where both can.
-    #[default]
-    Tls12,
-    /// Only TLS 1.3.
-    Tls13,
 }
 
 /// The version of the PROXY protocol in which an upstream is told who the client is.
@@ -69,23 +51,13 @@ pub(super) struct UpstreamTlsWritten {
     ca: Option<PathBuf>,
     /// What we show where the upstream asks who we are.
     #[serde(default)]
-    certificate: Option<ClientCertificateWritten>,
+    certificate: Option<CertificateFilesWritten>,
     /// Whether any certificate at all is taken (default false).
     #[serde(default)]
     insecure_skip_verify: bool,
     /// The oldest version that is spoken, "1.2" or "1.3" (default "1.2").
     #[serde(default)]
     min_version: Option<String>,
-}
-
-/// A certificate that we show to an upstream.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ClientCertificateWritten {
-    /// A PEM file with the certificate, and those between it and its root.
-    cert: PathBuf,
-    /// A PEM file with its private key.
-    key: PathBuf,
 }
 
 // === Checks ===
@@ -105,15 +77,8 @@ impl UpstreamTlsWritten {
                 );
             }
         }
-        let certificate = self.certificate.as_ref().map(|written| {
-            let at = at.key("certificate");
-            check_file(&written.cert, &at.key("cert"));
-            check_file(&written.key, &at.key("key"));
-            ClientCertificate {
-                cert: written.cert.clone(),
-                key: written.key.clone(),
-            }
-        });
+        let certificate = self.certificate.as_ref();
+        let certificate = certificate.map(|written| written.check(&at.key("certificate")));
         if let Some(ca) = &self.ca {
             check_file(ca, &at.key("ca"));
         }
@@ -122,7 +87,7 @@ impl UpstreamTlsWritten {
             ca: self.ca.clone(),
             certificate,
             insecure_skip_verify: self.insecure_skip_verify,
-            min_version: self.check_min_version(&at.key("min_version")),
+            min_version: check_min_version(self.min_version.as_deref(), &at.key("min_version")),
         }
     }
 
@@ -135,25 +100,5 @@ impl UpstreamTlsWritten {
                 None
             }
         }
-    }
-
-    fn check_min_version(&self, at: &At<'_>) -> TlsMinimum {
-        match self.min_version.as_deref() {
-            None | Some("1.2") => TlsMinimum::Tls12,
-            Some("1.3") => TlsMinimum::Tls13,
-            Some(other) => {
-                at.error_hint(
-                    format!("{} is no version", super::tree::quoted(other)),
-                    "\"1.2\" or \"1.3\"; older ones are not spoken",
-                );
-                TlsMinimum::Tls12
-            }
-        }
-    }
-}
-
-fn check_file(path: &std::path::Path, at: &At<'_>) {
-    if path.as_os_str().is_empty() {
-        at.error("names no file");
     }
 }

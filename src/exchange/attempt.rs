@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::phase::PHASES;
-use super::{Outcome, Phase, Side, SpanId, grpc};
+use super::{Outcome, Phase, Side, SpanId, TlsVersion, grpc};
 
 /// One try of an exchange at one endpoint. Times are microseconds since the exchange began.
 #[derive(Clone, Debug)]
@@ -38,15 +38,6 @@ pub struct Attempt {
     pub(super) entered_us: [u32; PHASES],
 }
 
-/// A version of TLS that is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    Tls12,
-    /// TLS 1.3.
-    Tls13,
-}
-
 /// What an attempt has to say of the connection that carries it.
 #[derive(Clone, Copy, Debug)]
 pub struct Carried {
@@ -58,19 +49,6 @@ pub struct Carried {
     pub is_http2: bool,
     /// The version of TLS; `None` in clear text.
     pub tls: Option<TlsVersion>,
-}
-
-// === impl TlsVersion ===
-
-impl TlsVersion {
-    /// The number of the version: `1.3`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tls12 => "1.2",
-            Self::Tls13 => "1.3",
-        }
-    }
 }
 
 // === impl Attempt ===

@@ -3,14 +3,15 @@
 //! Worker-local: only the worker that serves a connection touches it, so plain cells serve. The server's IO wrapper and
 //! the exchanges note what happens; the worker's sweep reads it and ends what takes too long.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Flood, clock};
+use super::{Flood, TlsFacts, clock};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -19,14 +20,13 @@ pub struct Connection {
     pub id: u64,
     /// The listener, by its place in the plan.
     pub listener: u16,
-    /// Who connected.
-    pub peer: SocketAddr,
-    /// Where to.
-    pub local: SocketAddr,
-    /// Whether it is encrypted.
-    pub is_tls: bool,
     /// The longest pause of a body on the client's side.
     pub body_timeout: Duration,
+    peer: Cell<SocketAddr>,
+    local: Cell<SocketAddr>,
+    is_tls: bool,
+    tls: OnceCell<Arc<TlsFacts>>,
+    is_opening: Cell<bool>,
     is_http2: Cell<bool>,
     has_unread: Cell<bool>,
     first_byte: Cell<Option<Instant>>,
@@ -88,9 +88,11 @@ impl Connection {
         Self {
             id,
             listener,
-            peer,
-            local,
+            peer: Cell::new(peer),
+            local: Cell::new(local),
             is_tls,
+            tls: OnceCell::new(),
+            is_opening: Cell::new(false),
             body_timeout,
             is_http2: Cell::new(false),
             has_unread: Cell::new(false),
@@ -104,6 +106,58 @@ impl Connection {
             cut: Cell::new(None),
             driver: RefCell::new(None),
         }
+    }
+
+    /// Who connected: the socket's peer, or whom a PROXY header names.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer.get()
+    }
+
+    /// Where to: the socket's own address, or the one that a PROXY header names.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.local.get()
+    }
+
+    /// Notes whom a PROXY header names, and where they connected to.
+    pub fn note_proxied(&self, peer: SocketAddr, local: SocketAddr) {
+        self.peer.set(peer);
+        self.local.set(local);
+    }
+
+    /// Whether it is encrypted.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// What the handshake has settled, once it is over.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
+        self.tls.get()
+    }
+
+    /// Notes what the handshake has settled; the first time counts.
+    pub fn note_tls(&self, facts: TlsFacts) {
+        let _ = self.tls.set(Arc::new(facts));
+    }
+
+    /// Something comes before the first request (a PROXY header, a handshake), and may take as long as a request's head,
+    /// from the time when the connection was accepted.
+    pub fn begin_opening(&self) {
+        self.is_opening.set(true);
+    }
+
+    /// From now on requests are awaited.
+    pub fn end_opening(&self) {
+        self.is_opening.set(false);
+        self.idle_since.set(clock::coarse());
+    }
+
+    /// Notes that bytes came in of which nobody knows yet what they are: a part of a TLS record.
+    pub fn note_bytes(&self) {
+        self.last_read.set(clock::coarse());
     }
 
     /// Notes that bytes came in.
@@ -162,6 +216,7 @@ impl Connection {
             return Activity::Busy;
         }
         match self.first_byte.get() {
+            _ if self.is_opening.get() => Activity::Head(self.idle_since.get()),
             Some(since) => Activity::Head(since),
             // What was handed on may still be on its way to a slow client. On HTTP/2 a PING's answer would count as well.
             None if !self.is_http2.get() => {
@@ -261,6 +316,18 @@ mod tests {
                 assert_eq!(connection.is_cut(), Some(forced), "before {polite:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_comes_before_the_first_request_is_timed_as_a_head_from_the_accept_on() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let connection = Connection::new(1, 0, address, address, true, Duration::ZERO);
+        connection.begin_opening();
+        let accepted = connection.idle_since.get();
+        connection.note_bytes();
+        assert_eq!(connection.activity(), Activity::Head(accepted));
+        connection.end_opening();
+        assert!(matches!(connection.activity(), Activity::Idle(_)));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Exchange {
                 grpc_status: None,
                 is_stream: false,
                 head_after: None,
-                client: connection.peer.ip().to_canonical(),
+                client: connection.peer().ip().to_canonical(),
                 first: None,
                 more: Vec::new(),
                 text: Text::default(),
@@ -256,7 +256,7 @@ impl Exchange {
     pub fn client(&self) -> IpAddr {
         self.0
             .ask(|facts| facts.client)
-            .unwrap_or(self.0.connection.peer.ip())
+            .unwrap_or(self.0.connection.peer().ip())
     }
 
     /// Whether the request is a gRPC call.
@@ -469,11 +469,11 @@ impl Exchange {
             outcome,
             detail: facts.detail,
             grpc_status,
-            is_tls: core.connection.is_tls,
+            tls: core.connection.tls().cloned(),
             is_stream: facts.is_stream,
             head_after: facts.head_after,
             client: facts.client,
-            peer: core.connection.peer,
+            peer: core.connection.peer(),
             bytes_in: core.bytes_in.get(),
             bytes_out: core.bytes_out.get(),
             first,

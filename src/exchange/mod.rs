@@ -22,10 +22,11 @@ mod phase;
 mod record;
 mod serve;
 mod state;
+mod tls;
 mod trace;
 mod trailers;
 
-pub use attempt::{Attempt, Carried, TlsVersion};
+pub use attempt::{Attempt, Carried};
 pub use body::{BodyError, Lease, RequestBody, ResponseBody};
 pub use connection::{Activity, Connection, Cut};
 pub use fault::{Fault, RetryClass};
@@ -39,6 +40,7 @@ pub use phase::{PHASES, Phase, PhaseTimes};
 pub use record::{KeepReason, KnownMethod, Protocol, Record, Text, Words};
 pub use serve::{Arrival, AttemptFault, AttemptRequest, Request, Response, Serve, ServeAttempt};
 pub use state::{LimitNote, Timeout};
+pub use tls::{ClientCertificate, ClientFields, TlsFacts, TlsVersion};
 pub use trace::{RANDOM, SAMPLED, SpanId, SpanRef, TraceId, TracePlace};
 
 use state::Core;

@@ -6,11 +6,12 @@
 //! two atomic operations on a line that all workers share.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Attempt, Outcome, PhaseTimes, TracePlace, grpc};
+use super::{Attempt, Outcome, PhaseTimes, TlsFacts, TracePlace, grpc};
 
 /// What is left of an exchange when it has ended.
 #[derive(Clone, Debug)]
@@ -44,8 +45,8 @@ pub struct Record {
     /// The status of gRPC, where it is a gRPC exchange: what came or was answered, else what the client's library makes
     /// of what it saw.
     pub grpc_status: Option<u8>,
-    /// Whether the client spoke TLS.
-    pub is_tls: bool,
+    /// What the client's TLS handshake has settled; `None` in clear text.
+    pub tls: Option<Arc<TlsFacts>>,
     /// Whether the response is an event stream or a tunnel, whose length says nothing about speed.
     pub is_stream: bool,
     /// From the first byte to the response head; `None` where no head was sent.

@@ -4,6 +4,7 @@ pub mod canonical;
 pub mod deadline;
 pub mod forwarded;
 pub mod grpc_timeout;
+pub mod https_redirect;
 pub mod limit;
 pub mod refused;
 pub mod respond;

@@ -1,4 +1,4 @@
-//! The future of a layer that either hands a request on or refuses it at once.
+//! The future of a layer that either hands a request on, or refuses or answers it at once.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use crate::exchange::{Fault, Response};
 
 pin_project_lite::pin_project! {
-    /// What follows, or a refusal.
+    /// What follows, or a refusal, or an answer.
     #[must_use = "futures do nothing unless polled"]
     pub struct OrRefused<F> {
         #[pin]
@@ -19,6 +19,7 @@ pin_project_lite::pin_project! {
     enum Answer<F> {
         Passed { #[pin] inner: F },
         Refused { fault: Fault },
+        Answered { response: Option<Response> },
     }
 }
 
@@ -29,6 +30,15 @@ impl<F> OrRefused<F> {
     pub fn passed(inner: F) -> Self {
         Self {
             answer: Answer::Passed { inner },
+        }
+    }
+
+    /// This layer has the answer.
+    pub fn answered(response: Response) -> Self {
+        Self {
+            answer: Answer::Answered {
+                response: Some(response),
+            },
         }
     }
 
@@ -47,6 +57,9 @@ impl<F: Future<Output = Result<Response, Fault>>> Future for OrRefused<F> {
         match self.project().answer.project() {
             AnswerProjection::Passed { inner } => inner.poll(cx),
             AnswerProjection::Refused { fault } => Poll::Ready(Err(*fault)),
+            AnswerProjection::Answered { response } => {
+                Poll::Ready(Ok(response.take().unwrap_or_default())) // no future is polled after its end
+            }
         }
     }
 }
@@ -56,6 +69,7 @@ impl<F> std::fmt::Debug for OrRefused<F> {
         f.write_str(match self.answer {
             Answer::Passed { .. } => "Passed",
             Answer::Refused { .. } => "Refused",
+            Answer::Answered { .. } => "Answered",
         })
     }
 }

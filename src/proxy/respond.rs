@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::Service;
 
 use super::forwarded::X_REQUEST_ID;
+use crate::config::Listener;
 use crate::exchange::grpc;
 use crate::exchange::{Exchange, Fault, Outcome, Phase, Request, Response, ResponseBody, Serve};
 use crate::telemetry::{Event, emit};
@@ -41,6 +42,23 @@ pub struct ResponseRules {
     pub request_id: Vec<bool>,
     /// Whether responses carry `Server-Timing`.
     pub server_timing: bool,
+    /// By listener: `Strict-Transport-Security`, where responses carry it; empty where none do.
+    pub hsts: Vec<Option<HeaderValue>>,
+}
+
+/// What each of these listeners says in `Strict-Transport-Security` (RFC 6797 §6.1); empty where none says anything.
+#[must_use]
+pub fn hsts(listeners: &[Listener]) -> Vec<Option<HeaderValue>> {
+    let of = |listener: &Listener| {
+        let age = listener.tls.as_ref()?.hsts?;
+        HeaderValue::try_from(format!("max-age={}", age.as_secs())).ok()
+    };
+    let all: Vec<_> = listeners.iter().map(of).collect();
+    if all.iter().any(Option::is_some) {
+        all
+    } else {
+        Vec::new()
+    }
 }
 
 /// How a client wants to be told of a fault.
@@ -158,6 +176,12 @@ impl ResponseRules {
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(RATE_LIMIT, value);
             }
+        }
+        // A service may say more of itself (includeSubDomains), and has the last word.
+        if let Some(Some(hsts)) = self.hsts.get(listener) {
+            headers
+                .entry(header::STRICT_TRANSPORT_SECURITY)
+                .or_insert_with(|| hsts.clone());
         }
         if self.server_timing {
             let mut value = String::new();

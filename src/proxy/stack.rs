@@ -14,8 +14,9 @@ use tower::layer::layer_fn;
 
 use super::deadline::{AttemptTimeout, Deadline};
 use super::forwarded::Forwarded;
+use super::https_redirect::HttpsRedirect;
 use super::limit::{Allowances, Concurrency, RateLimit};
-use super::respond::{Respond, ResponseRules};
+use super::respond::{self, Respond, ResponseRules};
 use super::retry::{Resend, Retry, RetryPolicy};
 use super::rewrite::Rewrite;
 use super::route::Route;
@@ -31,7 +32,7 @@ pub type AttemptStack = ObserveAttempt<AttemptTimeout<Forward>>;
 /// Around the attempts of one route.
 pub type RouteStack = RateLimit<Concurrency<Deadline<Forwarded<Rewrite<Retry<AttemptStack>>>>>>;
 /// Around everything.
-pub type Front = ObserveExchange<Respond<Sanitize<Route<RouteStack>, Traces>>>;
+pub type Front = ObserveExchange<Respond<Sanitize<HttpsRedirect<Route<RouteStack>>, Traces>>>;
 /// What a request's way through the whole stack is.
 pub type FrontFuture = <Front as tower::Service<crate::exchange::Arrival>>::Future;
 
@@ -76,6 +77,7 @@ pub fn front(
             .map(|listener| listener.request_id)
             .collect(),
         server_timing: plan.telemetry.server_timing,
+        hsts: respond::hsts(&plan.listeners),
     });
     let pseudonym: Rc<str> = Rc::from(&*parts.pseudonym);
     let stacks = plan
@@ -105,6 +107,8 @@ pub fn front(
                 Rc::clone(&pseudonym),
             )
         }))
+        // Below Sanitize, since a redirect repeats host and path; above Route, since nothing of a route is needed.
+        .layer(layer_fn(|inner| HttpsRedirect::new(inner, &plan.listeners)))
         .service(Route::new(plan, &active, stacks))
 }
 

@@ -13,7 +13,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::frames::WatchedIo;
-use super::io::{ClientIo, Left, linger};
+use super::handshake::{Failed, shake_hands};
+use super::io::{ClientIo, Left, Wire, linger};
+use super::proxy_protocol::{self, Header, ReadError};
 use super::sniff::{Opening, opening};
 use super::worker::{ListenerParts, Worker};
 use crate::config;
@@ -45,12 +47,22 @@ pub(super) async fn serve(
     parts: Rc<ListenerParts>,
 ) {
     let left = Left::default();
-    if let Some(reason) = converse(worker, stream, &connection, &parts.plan, &left).await {
+    let ended = match open(stream, &connection, &parts, &left).await {
+        Ok(Some((wire, opening))) => {
+            let io = ClientIo::new(wire, Rc::clone(&connection), left.clone());
+            let ended = converse(worker, io, opening, &connection, &parts.plan).await;
+            ended.map(Failed::from)
+        }
+        Ok(None) => None,
+        Err(failed) => Some(failed),
+    };
+    if let Some(Failed { reason, why }) = ended {
         parts.meters.error(reason).count();
         emit(Event::ConnectionFailed {
             listener: parts.plan.name.clone(),
-            peer: connection.peer,
+            peer: connection.peer(),
             reason,
+            why,
         });
     }
     if connection.refused() > 0 {
@@ -64,32 +76,98 @@ pub(super) async fn serve(
     }
 }
 
+/// All that comes before the first request: a PROXY header, a TLS handshake, the choice of a protocol. `None` where the
+/// client said nothing, or was cut for no fault of its own.
+async fn open(
+    mut stream: TcpStream,
+    connection: &Rc<Connection>,
+    parts: &ListenerParts,
+    left: &Left,
+) -> Result<Option<(Wire, Opening)>, Failed> {
+    let plan = &parts.plan;
+    if plan.proxy_protocol || parts.tls.is_some() {
+        connection.begin_opening();
+    }
+    if plan.proxy_protocol {
+        let reading = proxy_protocol::read(&mut stream, connection);
+        match until_cut(connection, Box::pin(reading)).await {
+            Some(Ok(Header::Local)) => {}
+            Some(Ok(Header::Proxied {
+                source,
+                destination,
+            })) => connection.note_proxied(source, destination),
+            // A balancer that looks whether the port is there says nothing and goes.
+            Some(Err(ReadError::Nothing)) => return Ok(None),
+            Some(Err(error)) => {
+                return Err(Failed {
+                    reason: "proxy_protocol",
+                    why: error.to_string(),
+                });
+            }
+            None => return late(connection, "proxy_protocol"),
+        }
+    }
+    let opened = if let Some(tls) = &parts.tls {
+        let shaking = shake_hands(stream, connection, (tls, parts), left);
+        match until_cut(connection, Box::pin(shaking)).await {
+            Some(Ok(None)) => return Ok(None),
+            Some(Ok(Some(session))) => {
+                let is_http2 = match session.get_ref().1.alpn_protocol() {
+                    Some(agreed) => agreed == b"h2",
+                    None => !plan.http1, // a client that says nothing means HTTP/1.1 (RFC 7301, RFC 9113 §3.2)
+                };
+                let opening = if is_http2 {
+                    Opening::Http2
+                } else {
+                    Opening::Http1
+                };
+                (Wire::Tls(session), opening)
+            }
+            Some(Err(failed)) => return Err(failed),
+            None => return late(connection, "tls_timeout"),
+        }
+    } else {
+        connection.end_opening();
+        let opening = match (plan.http1, plan.http2) {
+            (true, false) => Opening::Http1,
+            (false, true) => Opening::Http2,
+            _ => match until_cut(connection, opening(&stream, connection)).await {
+                Some(Ok(Opening::Closed)) => return Ok(None),
+                Some(Ok(opening)) => opening,
+                Some(Err(_)) => return Err(Failed::from("io")),
+                None => return reason_of_cut(connection).map_or(Ok(None), |it| Err(it.into())),
+            },
+        };
+        (Wire::Clear(stream), opening)
+    };
+    connection.end_opening();
+    Ok(Some(opened))
+}
+
+/// Cut before the first request: since it took too long, or by the end of the process, which is nobody's fault.
+fn late<T>(connection: &Connection, reason: &'static str) -> Result<Option<T>, Failed> {
+    match connection.is_cut() {
+        Some(Cut::HeadTimeout) => Err(reason.into()),
+        _ => Ok(None),
+    }
+}
+
 /// Speaks the client's protocol. Returns why the connection ended badly, if it did: the `reason` label.
 async fn converse(
     worker: Rc<Worker>,
-    stream: TcpStream,
+    io: ClientIo,
+    opening: Opening,
     connection: &Rc<Connection>,
     plan: &config::Listener,
-    left: &Left,
 ) -> Option<&'static str> {
-    let opening = match (plan.http1, plan.http2) {
-        (true, false) => Ok(Opening::Http1),
-        (false, true) => Ok(Opening::Http2),
-        _ => match until_cut(connection, opening(&stream, connection)).await {
-            Some(opening) => opening,
-            None => return reason_of_cut(connection),
-        },
-    };
     let service = ToStack {
         worker,
         connection: Rc::clone(connection),
     };
-    let io = ClientIo::new(stream, Rc::clone(connection), left.clone());
     let head = plan.limits.head.as_usize();
     match opening {
-        Ok(Opening::Closed) => None,
-        Err(_) => Some("io"),
-        Ok(Opening::Http1) => {
+        Opening::Closed => None,
+        Opening::Http1 => {
             let mut http = http1::Builder::new();
             http.header_read_timeout(None)
                 .max_header_size(head)
@@ -99,7 +177,7 @@ async fn converse(
             }
             drive(connection, http.serve_connection(TokioIo::new(io), service)).await
         }
-        Ok(Opening::Http2) => {
+        Opening::Http2 => {
             connection.note_http2();
             let mut http = http2::Builder::new(OnThisWorker);
             http.max_concurrent_streams(plan.limits.streams)

@@ -1,7 +1,11 @@
 //! The IO of a client's connection: passes bytes, and notes on the [`Connection`] when they came and went.
+//!
+//! In clear text or over TLS, it is one type, so that hyper's server is there once. Over TLS two things are noted apart: a
+//! read where a request's bytes come out of the session, since a record may have come long before its last byte; a write
+//! where the socket takes it, since the session takes more than the client.
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -9,7 +13,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
+use super::handshake::Socket;
 use crate::exchange::{Connection, Cut};
 
 /// What a client is told whose request head took too long. hyper, whose own timer we do not use, would close in silence.
@@ -21,9 +27,17 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// The IO of a client's connection.
 pub(super) struct ClientIo {
-    stream: TcpStream,
+    wire: Wire,
     connection: Rc<Connection>,
     left: Left,
+}
+
+/// What the bytes of a connection pass through.
+pub(super) enum Wire {
+    /// The socket alone.
+    Clear(TcpStream),
+    /// A session above it; boxed, since most of what it is lies in buffers anyway.
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// The socket of a connection that is over while its client may still be sending.
@@ -54,6 +68,11 @@ pub(super) async fn linger(stream: std::net::TcpStream) {
 // === impl Left ===
 
 impl Left {
+    /// Keeps a socket whose client may still be sending.
+    pub(super) fn keep(&self, stream: TcpStream) {
+        self.0.set(stream.into_std().ok());
+    }
+
     /// The socket, if the client may still be sending.
     pub(super) fn take(&self) -> Option<std::net::TcpStream> {
         self.0.take()
@@ -63,9 +82,9 @@ impl Left {
 // === impl ClientIo ===
 
 impl ClientIo {
-    pub(super) fn new(stream: TcpStream, connection: Rc<Connection>, left: Left) -> Self {
+    pub(super) fn new(wire: Wire, connection: Rc<Connection>, left: Left) -> Self {
         Self {
-            stream,
+            wire,
             connection,
             left,
         }
@@ -79,7 +98,10 @@ impl AsyncRead for ClientIo {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let polled = match &mut self.wire {
+            Wire::Clear(stream) => Pin::new(stream).poll_read(cx, buf),
+            Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
         if buf.filled().len() > before {
             self.connection.note_read();
         }
@@ -93,7 +115,10 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let polled = match &mut self.wire {
+            Wire::Clear(stream) => Pin::new(stream).poll_write(cx, buf),
+            Wire::Tls(stream) => return Pin::new(stream).poll_write(cx, buf),
+        };
         if polled.is_ready() {
             self.connection.note_write();
         }
@@ -101,15 +126,24 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.wire {
+            Wire::Clear(stream) => Pin::new(stream).poll_flush(cx),
+            Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.wire {
+            Wire::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
+            Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.wire {
+            Wire::Clear(stream) => stream.is_write_vectored(),
+            Wire::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_write_vectored(
@@ -117,7 +151,10 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let polled = match &mut self.wire {
+            Wire::Clear(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Wire::Tls(stream) => return Pin::new(stream).poll_write_vectored(cx, bufs),
+        };
         if polled.is_ready() {
             self.connection.note_write();
         }
@@ -128,13 +165,39 @@ impl AsyncWrite for ClientIo {
 impl Drop for ClientIo {
     fn drop(&mut self) {
         if self.connection.is_cut() == Some(Cut::HeadTimeout) && !self.connection.is_http2() {
-            // Nothing was sent that is not answered, so the socket's buffer is empty and takes these bytes at once.
-            let _ = self.stream.try_write(TOO_SLOW);
+            self.wire.say_last(TOO_SLOW);
         }
         if self.connection.has_unread() {
             // A second descriptor keeps the socket open; without descriptors there is a reset.
-            let copy = socket2::SockRef::from(&self.stream).try_clone();
+            let copy = socket2::SockRef::from(self.wire.socket()).try_clone();
             self.left.0.set(copy.ok().map(Into::into));
         }
+    }
+}
+
+// === impl Wire ===
+
+impl Wire {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Clear(stream) => stream,
+            Self::Tls(stream) => &stream.get_ref().0.stream,
+        }
+    }
+
+    /// Says something and the goodbye of the protocol, at once or not at all. Nothing was sent that is not answered, so the
+    /// socket's buffer is empty and takes these bytes.
+    fn say_last(&mut self, words: &[u8]) {
+        let Self::Tls(stream) = self else {
+            let _ = self.socket().try_write(words);
+            return;
+        };
+        let (socket, session) = stream.get_mut();
+        let mut sealed = Vec::new();
+        let _ = session.writer().write_all(words);
+        session.send_close_notify();
+        while session.wants_write() && session.write_tls(&mut sealed).is_ok_and(|count| count > 0) {
+        }
+        let _ = socket.stream.try_write(&sealed);
     }
 }

@@ -3,12 +3,18 @@
 //! A worker is one OS thread with a current-thread runtime, its own accept queue and its own upstream connections; an
 //! exchange never changes threads. A fresh socket may, once, before a byte of it is read: the kernel spreads connections
 //! by hash, which is uneven when they are few and long, so the worker that accepts hands on to the least loaded.
+//!
+//! What comes before the first request comes in this order: a PROXY header where one is required ([`proxy_protocol`]), a
+//! TLS handshake, and in clear text a look at which protocol is spoken. All of it together may take as long as a request's
+//! head, is cut at the drain like an idle connection, and where it fails that is counted with its reason.
 
 mod accept;
 mod bind;
 mod connection;
 mod frames;
+mod handshake;
 mod io;
+pub mod proxy_protocol;
 mod sniff;
 mod sweep;
 mod worker;

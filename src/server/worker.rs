@@ -20,7 +20,8 @@ use super::sweep::{Connections, Patience};
 use crate::config;
 use crate::exchange::{self, Arrival, Connection, Cut, Gauge, SWEEP};
 use crate::graph::{Front, FrontFuture, Graph, Pools};
-use crate::telemetry::{Desk, Event, ListenerMeters, emit};
+use crate::telemetry::{Desk, Event, HandshakeMeters, ListenerMeters, emit};
+use crate::tls::{Certificates, ServerTls};
 
 /// How often a worker without live exchanges sweeps.
 const IDLE_SWEEP: Duration = Duration::from_millis(100);
@@ -56,6 +57,8 @@ struct Placed {
 pub(super) struct ListenerParts {
     pub(super) plan: config::Listener,
     pub(super) meters: ListenerMeters,
+    pub(super) tls: Option<Arc<ServerTls>>,
+    pub(super) handshakes: HandshakeMeters,
 }
 
 /// A worker's stack, of the graph that was newest when it was last looked at.
@@ -117,17 +120,27 @@ impl Team {
 impl Worker {
     /// A worker of this team, which serves under whatever `graph` holds.
     #[must_use]
-    pub fn new(index: usize, team: Team, graph: Arc<ArcSwap<Graph>>, desk: Rc<Desk>) -> Rc<Self> {
+    pub fn new(
+        index: usize,
+        team: Team,
+        graph: Arc<ArcSwap<Graph>>,
+        certificates: &Certificates,
+        desk: Rc<Desk>,
+    ) -> Rc<Self> {
+        let number = u16::try_from(index).unwrap_or(u16::MAX);
         let now = graph.load_full();
         let pools = Pools::default();
         now.tell(&desk);
         let stack = now.stack(&desk, &pools);
         let listeners = now
             .listeners()
-            .map(|(plan, meters)| {
+            .enumerate()
+            .map(|(place, (plan, meters))| {
                 Rc::new(ListenerParts {
                     plan: plan.clone(),
                     meters: meters.clone(),
+                    tls: certificates.of(place).cloned(),
+                    handshakes: meters.handshakes(number),
                 })
             })
             .collect();
@@ -295,7 +308,7 @@ impl Worker {
             listener,
             peer,
             local,
-            false,
+            parts.tls.is_some(),
             parts.plan.timeout.body,
         ));
         let timeout = parts.plan.timeout;

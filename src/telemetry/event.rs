@@ -59,6 +59,36 @@ pub enum Event {
         peer: SocketAddr,
         /// The reason, as `sightglass_connection_errors_total` has it.
         reason: &'static str,
+        /// What exactly it was; empty where the reason says it all.
+        why: String,
+    },
+    /// Certificate files have changed and are in force.
+    CertificatesChanged {
+        /// The listener.
+        listener: Name,
+        /// Days until the first of its certificates ends.
+        days_left: i64,
+    },
+    /// Certificate files have changed and cannot be used; the old ones stay.
+    CertificatesRefused {
+        /// The listener.
+        listener: Name,
+        /// Why.
+        why: String,
+    },
+    /// A certificate ends soon, or has ended.
+    CertificateEnds {
+        /// The listener.
+        listener: Name,
+        /// Its file.
+        certificate: String,
+        /// Days until then; negative when it has.
+        days_left: i64,
+    },
+    /// Changes of certificate files are not told by the system.
+    WatchFailed {
+        /// Why.
+        why: String,
     },
     /// A listener could not take a connection.
     AcceptFailed {
@@ -197,7 +227,15 @@ pub fn emit(event: Event) {
             listener,
             peer,
             reason,
-        } => debug!(target: "sightglass", %listener, %peer, reason, "connection failed"),
+            why,
+        } => {
+            let why = (!why.is_empty()).then_some(why);
+            debug!(target: "sightglass", %listener, %peer, reason, why, "connection failed");
+        }
+        event @ (Event::CertificatesChanged { .. }
+        | Event::CertificatesRefused { .. }
+        | Event::CertificateEnds { .. }
+        | Event::WatchFailed { .. }) => tell_of_certificates(event),
         Event::AcceptFailed { listener, why } => {
             warn!(target: "sightglass", %listener, why, "cannot take connections");
         }
@@ -220,6 +258,37 @@ pub fn emit(event: Event) {
         Event::LogRecovered { lost } => {
             info!(target: "sightglass", lost, "the access log is written again");
         }
+    }
+}
+
+/// The part of [`emit`] that is about certificates.
+fn tell_of_certificates(event: Event) {
+    match event {
+        Event::CertificatesChanged {
+            listener,
+            days_left,
+        } => info!(target: "sightglass", %listener, days_left, "certificates changed"),
+        Event::CertificatesRefused { listener, why } => {
+            error!(target: "sightglass", %listener, why, "certificates refused, the old ones stay");
+        }
+        Event::CertificateEnds {
+            listener,
+            certificate,
+            days_left: days_left @ 0..,
+        } => {
+            warn!(target: "sightglass", %listener, certificate, days_left, "a certificate ends soon");
+        }
+        Event::CertificateEnds {
+            listener,
+            certificate,
+            days_left,
+        } => {
+            error!(target: "sightglass", %listener, certificate, days_left, "a certificate has expired");
+        }
+        Event::WatchFailed { why } => {
+            warn!(target: "sightglass", why, "certificate files are looked at once a minute only");
+        }
+        _ => {}
     }
 }
 

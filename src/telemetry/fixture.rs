@@ -35,6 +35,9 @@ pub(super) fn plan(routes: &[&str]) -> Plan {
             request_id: true,
             timeout: ListenerTimeouts::default(),
             limits: ListenerLimits::default(),
+            tls: None,
+            proxy_protocol: false,
+            redirect_to_https: None,
         }],
         routes: (0..)
             .zip(routes)

@@ -27,7 +27,9 @@ pub mod wall;
 
 pub use desk::Desk;
 pub use event::{Event, emit};
-pub use metrics::{Catalogue, Counter, ListenerMeters, RouteMeters, UpstreamMeters};
+pub use metrics::{
+    Catalogue, Counter, HandshakeMeters, ListenerMeters, RouteMeters, UpstreamMeters,
+};
 pub use observe_attempt::ObserveAttempt;
 pub use observe_body::{CutOff, ObservedBody};
 pub use observe_exchange::ObserveExchange;

@@ -20,7 +20,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
-use crate::config::{Loaded, Plan, Problem, Problems, Protocol, TlsMinimum, Upstream, UpstreamTls};
+use crate::config::{Loaded, Plan, Problem, Protocol, TlsMinimum, Upstream, UpstreamTls};
 
 /// What an upstream's connections are encrypted with.
 #[derive(Debug)]
@@ -63,15 +63,10 @@ struct Files {
 ///
 /// # Errors
 /// All that is wrong with them, each with the place of its key.
-pub fn check(loaded: &Loaded) -> Result<(), Problems> {
-    let problems: Vec<Problem> = unusable(&loaded.plan)
+pub(super) fn check(loaded: &Loaded) -> Vec<Problem> {
+    unusable(&loaded.plan)
         .map(|Unusable { key, what, hint }| loaded.problem(&key, what, hint.map(str::to_owned)))
-        .collect();
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Problems(problems))
-    }
+        .collect()
 }
 
 fn unusable(plan: &Plan) -> impl Iterator<Item = Unusable> {

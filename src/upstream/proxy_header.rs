@@ -19,14 +19,14 @@ const TCP6: u8 = 0x21;
 /// The header for the client of this exchange.
 pub(super) fn header(version: ProxyProtocol, exchange: &Exchange) -> Vec<u8> {
     let connection = exchange.connection();
-    let peer = canonical(connection.peer);
+    let peer = canonical(connection.peer());
     let client = exchange.client();
     let source = if client == peer.ip() {
         peer
     } else {
         SocketAddr::new(client, 0)
     };
-    encode(version, source, canonical(connection.local))
+    encode(version, source, canonical(connection.local()))
 }
 
 fn encode(version: ProxyProtocol, source: SocketAddr, destination: SocketAddr) -> Vec<u8> {

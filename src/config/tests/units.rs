@@ -37,13 +37,13 @@ fn says_what_is_wrong_with_a_duration() {
     );
     assert_eq!(
         said("5min"),
-        "\"min\" is no unit of a duration: write 5m (units: ms, s, m, h)"
+        "\"min\" is no unit of a duration: write 5m (units: ms, s, m, h, d)"
     );
     assert_eq!(
         said("5 s"),
-        "\"s\" is no unit of a duration: write 5s (units: ms, s, m, h)"
+        "\"s\" is no unit of a duration: write 5s (units: ms, s, m, h, d)"
     );
-    assert_eq!(said("7d"), "\"d\" is no unit of a duration: ms, s, m, h");
+    assert_eq!(said("7w"), "\"w\" is no unit of a duration: ms, s, m, h, d");
     assert_eq!(
         said("1m30s"),
         "\"1m30s\" has several units: a duration has one, such as 90s for 1m30s"

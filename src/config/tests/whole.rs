@@ -46,8 +46,6 @@ fn refuses_the_commented_keys_of_the_contract_by_name_too() {
     assert_eq!(
         keys,
         [
-            "listeners[0].tls",
-            "listeners[0].proxy_protocol",
             "routes[0].slo",
             "upstreams[0].balance",
             "upstreams[0].health",

@@ -7,6 +7,7 @@
 //! also where `Rewrite` sends another one upstream.
 //!
 //! A `Forwarded` line that breaks its grammar is left out: added to it, our element could be read as a part of the break.
+//! A client that has shown a certificate is told of too ([`client_certificate`]).
 //!
 //! All new values are written into one buffer and cut out of it.
 
@@ -24,6 +25,7 @@ use crate::config::Listener;
 use crate::exchange::{Exchange, Fault, Protocol, Request, Response, Serve};
 
 pub mod address;
+mod client_certificate;
 
 use address::is_whole;
 
@@ -79,8 +81,8 @@ impl<S> Forwarded<S> {
 impl Shared {
     fn write(&self, headers: &mut HeaderMap, exchange: &Exchange) {
         let connection = exchange.connection();
-        let peer = connection.peer.ip().to_canonical();
-        let proto = if connection.is_tls { "https" } else { "http" };
+        let peer = connection.peer().ip().to_canonical();
+        let proto = if connection.is_tls() { "https" } else { "http" };
         let gives_id = self.gives_id.get(usize::from(connection.listener));
         headers.reserve(6);
         let mut buffer = BytesMut::with_capacity(256);
@@ -109,6 +111,11 @@ impl Shared {
                 write_forwarded(buffer, peer, address, host, proto);
             });
         });
+        if let Some(tls) = connection.tls()
+            && let Some(client) = &tls.client
+        {
+            client_certificate::write(headers, client);
+        }
         let via = match exchange.protocol() {
             Protocol::Http10 => &self.via[0],
             Protocol::Http11 => &self.via[1],

@@ -106,6 +106,7 @@ fn by_length(name: &str) -> Kind {
         (10, "user-agent") => Kind::UserAgent,
         (10, "connection") => Kind::Connection,
         (10, "keep-alive") => Kind::Hop(HopField::KeepAlive),
+        (11, "client-cert") | (17, "client-cert-chain") => Kind::Forwarding, // RFC 9440
         (12, "x-request-id") => Kind::RequestId,
         (12, "max-forwards") => Kind::MaxForwards,
         (13, "authorization") => Kind::Kept,

@@ -131,7 +131,7 @@ impl<S, T: PlaceTrace> Sanitize<S, T> {
                 "the listener has no rules",
             ))?;
         let seen = Seen::of(&head.headers);
-        let peer = exchange.connection().peer.ip().to_canonical();
+        let peer = exchange.connection().peer().ip().to_canonical();
         let is_trusted = address::is_in(&rules.trusted, peer);
         let mut client = peer;
         if is_trusted && seen.counts.has_forwarding {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::escape;
 use super::time::Clock;
 use crate::config::{Address, Plan};
-use crate::exchange::{Attempt, KnownMethod, Protocol, Record, Words};
+use crate::exchange::{Attempt, KnownMethod, Protocol, Record, TlsFacts, Words};
 use crate::telemetry::mask;
 use crate::telemetry::wall::Wall;
 
@@ -58,6 +58,9 @@ impl JsonWriter {
         }
         if record.is_stream {
             key(out, ",\"stream\":true");
+        }
+        if let Some(tls) = &record.tls {
+            handshake(out, tls);
         }
         key(out, ",\"attempt_phases\":[");
         for (index, attempt) in record.attempts().enumerate() {
@@ -118,13 +121,13 @@ impl JsonWriter {
         let peer = (record.peer.ip().to_canonical(), record.peer.port());
         socket(out, SocketAddr::from(peer));
         key(out, "\"");
-        let scheme = if record.is_tls {
-            key(out, ",\"tls\":true");
-            "https"
-        } else {
-            "http"
-        };
-        request(out, record, &words, scheme);
+        if let Some(tls) = &record.tls {
+            word(out, ",\"tls\":\"", tls.version.as_str());
+            if let Some(client) = &tls.client {
+                text(out, ",\"client_certificate\":\"", &client.subject);
+            }
+        }
+        request(out, record, &words);
         key(out, ",\"status\":");
         integer(out, u64::from(record.status));
         if let Some(status) = record.grpc_status {
@@ -167,8 +170,47 @@ impl JsonWriter {
     }
 }
 
+/// What the handshake has settled, besides the version.
+fn handshake(out: &mut Vec<u8>, tls: &TlsFacts) {
+    word(out, ",\"tls_cipher\":\"", tls.suite);
+    if !tls.group.is_empty() {
+        word(out, ",\"tls_group\":\"", tls.group);
+    }
+    key(
+        out,
+        if tls.is_resumed {
+            ",\"tls_resumed\":true"
+        } else {
+            ",\"tls_resumed\":false"
+        },
+    );
+    if let Some(name) = &tls.server_name {
+        text(out, ",\"tls_server_name\":\"", name);
+    }
+    if let Some(client) = &tls.client {
+        word(out, ",\"client_certificate_sha256\":\"", &client.sha256);
+        let names = client.uris.iter().chain(&client.dns);
+        for (index, name) in names.enumerate() {
+            let before = if index == 0 {
+                ",\"client_certificate_names\":[\""
+            } else {
+                ",\""
+            };
+            text(out, before, name);
+        }
+        if !(client.uris.is_empty() && client.dns.is_empty()) {
+            key(out, "]");
+        }
+    }
+}
+
 /// What was asked for.
-fn request(out: &mut Vec<u8>, record: &Record, words: &Words<'_>, scheme: &str) {
+fn request(out: &mut Vec<u8>, record: &Record, words: &Words<'_>) {
+    let scheme = if record.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     text(out, ",\"method\":\"", method(record));
     word(out, ",\"scheme\":\"", scheme);
     for (name, value) in [(",\"host\":\"", words.host), (",\"path\":\"", words.path)] {

@@ -1,7 +1,7 @@
 //! Lines as a parser and a terminal read them, and where they go.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,7 +9,9 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::config::{Plan, Share};
-use crate::exchange::{KeepReason, KnownMethod, Outcome, Words};
+use crate::exchange::{
+    ClientCertificate, KeepReason, KnownMethod, Outcome, TlsFacts, TlsVersion, Words,
+};
 use crate::telemetry::fixture::{batch, plan, record, record_of, retried};
 use crate::telemetry::ledger::DropReason;
 use crate::telemetry::wall::Wall;
@@ -67,6 +69,25 @@ fn line(record: &Record) -> Value {
     serde_json::from_slice(&out).expect("JSON")
 }
 
+/// One in which the client has shown a certificate.
+fn handshake() -> Arc<TlsFacts> {
+    Arc::new(TlsFacts {
+        version: TlsVersion::Tls13,
+        suite: "TLS_AES_128_GCM_SHA256",
+        group: "X25519MLKEM768",
+        is_resumed: false,
+        server_name: Some("shop.test".into()),
+        client: Some(Box::new(ClientCertificate {
+            subject: "CN=a\\,b".into(),
+            dns: vec!["a.test".to_owned()],
+            uris: vec!["spiffe://test/a".to_owned()],
+            sha256: "00ff".into(),
+            der: Box::default(),
+            fields: OnceLock::new(),
+        })),
+    })
+}
+
 #[test]
 fn a_line_says_what_the_contract_lists_in_its_order() {
     let words = Words {
@@ -80,7 +101,7 @@ fn a_line_says_what_the_contract_lists_in_its_order() {
     let mut record = retried(record_of(Some(0), &words));
     record.outcome = Outcome::HttpResponseIncomplete;
     record.grpc_status = Some(14);
-    record.is_tls = true;
+    record.tls = Some(handshake());
     record.kept = Some(KeepReason::Error);
     let mut out = Vec::new();
     let wall = Wall::new(record.started, Duration::from_millis(1_700_000_000_042));
@@ -101,6 +122,7 @@ fn a_line_says_what_the_contract_lists_in_its_order() {
         "client",
         "peer",
         "tls",
+        "client_certificate",
         "method",
         "scheme",
         "host",
@@ -139,6 +161,30 @@ fn a_line_says_what_the_contract_lists_in_its_order() {
     assert_eq!(value["attempts"][0]["endpoint"], "127.0.0.1:9001");
     assert_eq!(value["attempts"][1]["reused"], true);
     assert_eq!(value["sampled"], true);
+}
+
+#[test]
+fn what_a_handshake_has_settled_is_told_shortly_in_the_log_and_fully_by_the_recorder() {
+    let mut record = record(None);
+    record.tls = Some(handshake());
+    let value = line(&record);
+    assert_eq!(value["tls"], "1.3");
+    assert_eq!(value["client_certificate"], "CN=a\\,b");
+    assert_eq!(value["scheme"], "https");
+
+    let (plan, wall) = (plan(&["checkout"]), Wall::now());
+    let mut out = Vec::new();
+    JsonWriter::default().exchange(&mut out, &plan, wall, &record);
+    let value: Value = serde_json::from_slice(&out).expect("JSON");
+    assert_eq!(value["tls_cipher"], "TLS_AES_128_GCM_SHA256");
+    assert_eq!(value["tls_group"], "X25519MLKEM768");
+    assert_eq!(value["tls_resumed"], false);
+    assert_eq!(value["tls_server_name"], "shop.test");
+    assert_eq!(value["client_certificate_sha256"], "00ff");
+    assert_eq!(
+        value["client_certificate_names"],
+        json!(["spiffe://test/a", "a.test"])
+    );
 }
 
 #[test]

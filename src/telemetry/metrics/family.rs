@@ -162,6 +162,15 @@ families! {
     CONNECTION_ERRORS: Kind::Counter, "sightglass_connection_errors_total",
         ["listener", "reason"],
         "Connections of clients that were refused or ended by something other than their own will.";
+    TLS_HANDSHAKES: Kind::Counter, "sightglass_tls_handshakes_total",
+        ["listener", "version", "resumed"],
+        "TLS handshakes with clients that succeeded, by version and by whether they went on with an earlier session.";
+    TLS_HANDSHAKE_DURATION: Kind::Histogram(&histogram::DURATIONS), "sightglass_tls_handshake_duration_seconds",
+        ["listener"],
+        "Length of TLS handshakes with clients that succeeded, waiting for the client included.";
+    CERTIFICATE_EXPIRY: Kind::Gauge, "sightglass_tls_certificate_expiry_seconds",
+        ["listener", "certificate"],
+        "When a certificate that clients are shown ends, in seconds since 1970; by its file as it was named.";
     WORKER_CONNECTIONS: Kind::Gauge, "sightglass_worker_connections",
         ["worker"],
         "Connections of clients that a worker holds now.";

@@ -1,12 +1,15 @@
 //! What other rooms hold to count what no record says: handles that are resolved when the graph is built.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::catalogue::{Catalogue, Owner, Wanted, Writer};
 use super::family::{self, Family};
+use super::histogram::Histogram;
 use crate::config::{Name, Route};
-use crate::exchange::Gauge;
+use crate::exchange::{Gauge, TlsVersion};
 
 /// A number that only rises. A handle: clones share the number.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,16 @@ pub struct ListenerMeters {
     pub active: Gauge,
     name: Name,
     catalogue: Arc<Catalogue>,
+}
+
+/// What one worker counts of a listener's TLS handshakes.
+#[derive(Debug)]
+pub struct HandshakeMeters {
+    listener: ListenerMeters,
+    worker: u16,
+    duration: OnceCell<Arc<Histogram>>,
+    /// By version, then by whether it was resumed.
+    counts: [[OnceCell<Counter>; 2]; 2],
 }
 
 /// What the layers of a route count.
@@ -78,6 +91,55 @@ impl ListenerMeters {
             &[self.name.as_str(), reason],
             Owner::Listener(self.name.clone()),
         ))
+    }
+}
+
+impl ListenerMeters {
+    /// What this worker counts of TLS handshakes. It alone may.
+    #[must_use]
+    pub fn handshakes(&self, worker: u16) -> HandshakeMeters {
+        HandshakeMeters {
+            listener: self.clone(),
+            worker,
+            duration: OnceCell::new(),
+            counts: Default::default(),
+        }
+    }
+}
+
+// === impl HandshakeMeters ===
+
+impl HandshakeMeters {
+    /// A handshake has succeeded.
+    pub fn note(&self, version: TlsVersion, is_resumed: bool, took: Duration) {
+        let ListenerMeters {
+            name, catalogue, ..
+        } = &self.listener;
+        let resumed = if is_resumed { "true" } else { "false" };
+        self.counts[usize::from(version == TlsVersion::Tls13)][usize::from(is_resumed)]
+            .get_or_init(|| {
+                let labels = [name.as_str(), version.as_str(), resumed];
+                catalogue.counter(self.wanted(&family::TLS_HANDSHAKES, &labels))
+            })
+            .count_alone();
+        self.duration
+            .get_or_init(|| {
+                let labels = [name.as_str()];
+                catalogue.histogram(self.wanted(&family::TLS_HANDSHAKE_DURATION, &labels))
+            })
+            .observe(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    fn wanted<'a>(&self, family: &'static Family, labels: &'a [&'a str]) -> Wanted<'a> {
+        Wanted {
+            family,
+            labels,
+            owner: Owner::Listener(self.listener.name.clone()),
+            writer: Writer::Worker {
+                index: self.worker,
+                generation: u32::MAX, // listeners stay as long as the process
+            },
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub(in crate::telemetry) mod tally;
 mod tests;
 
 pub use catalogue::Catalogue;
-pub use meter::{Counter, ListenerMeters, RouteMeters, UpstreamMeters};
+pub use meter::{Counter, HandshakeMeters, ListenerMeters, RouteMeters, UpstreamMeters};
 pub use page::{Draw, Format, Page};
 pub use process::Runtimes;
 pub use scrape::{Scraper, SetUpError};

@@ -32,6 +32,9 @@ pub(super) fn plan() -> Plan {
             request_id: true,
             timeout: ListenerTimeouts::default(),
             limits: ListenerLimits::default(),
+            tls: None,
+            proxy_protocol: false,
+            redirect_to_https: None,
         }],
         routes: vec![Route {
             name: Name::new("checkout"),

@@ -25,7 +25,8 @@ use super::names::{EndpointNames, Names};
 use super::{Environment, words};
 use crate::config::Plan;
 use crate::exchange::{
-    Attempt, KnownMethod, Outcome, Record, Side, SpanId, SpanRef, TraceId, TracePlace, Words, grpc,
+    Attempt, KnownMethod, Outcome, Record, Side, SpanId, SpanRef, TlsFacts, TraceId, TracePlace,
+    Words, grpc,
 };
 use crate::telemetry::label;
 use crate::telemetry::mask::masked;
@@ -165,13 +166,17 @@ impl SpanMaker {
                 original,
             ));
         }
-        let scheme = if record.is_tls { "https" } else { "http" };
+        let scheme = if record.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         all.push(KeyValue::new(semconv::URL_SCHEME, scheme));
         all.push(KeyValue::new(semconv::URL_PATH, copied(text.path)));
         if !self.query.is_empty() {
             all.push(KeyValue::new(semconv::URL_QUERY, copied(&self.query)));
         }
-        let (host, port) = match host_and_port(text.host, record.is_tls) {
+        let (host, port) = match host_and_port(text.host, record.tls.is_some()) {
             Some((host, port)) => (copied(host), port),
             None => names.listener(record.listener),
         };
@@ -193,6 +198,9 @@ impl SpanMaker {
         if !text.user_agent.is_empty() {
             let agent = copied(text.user_agent);
             all.push(KeyValue::new(semconv::USER_AGENT_ORIGINAL, agent));
+        }
+        if let Some(tls) = &record.tls {
+            tls_attributes(tls, all);
         }
     }
 
@@ -371,6 +379,24 @@ fn server_name(record: &Record, names: &Names) -> Cow<'static, str> {
     match names.route(record.route) {
         Some(route) => Cow::Owned([method, " ", &route.pattern].concat()),
         None => Cow::Borrowed(method),
+    }
+}
+
+/// What the client's TLS handshake has settled.
+fn tls_attributes(tls: &TlsFacts, all: &mut Vec<KeyValue>) {
+    all.push(KeyValue::new(
+        semconv::TLS_PROTOCOL_VERSION,
+        tls.version.as_str(),
+    ));
+    all.push(KeyValue::new(semconv::TLS_CIPHER, tls.suite));
+    if !tls.group.is_empty() {
+        all.push(KeyValue::new(semconv::TLS_CURVE, tls.group));
+    }
+    all.push(KeyValue::new(semconv::TLS_RESUMED, tls.is_resumed));
+    if let Some(client) = &tls.client {
+        let (subject, hash) = (copied(&client.subject), copied(&client.sha256));
+        all.push(KeyValue::new(semconv::TLS_CLIENT_SUBJECT, subject));
+        all.push(KeyValue::new(semconv::TLS_CLIENT_HASH_SHA256, hash));
     }
 }
 

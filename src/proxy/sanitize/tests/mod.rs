@@ -40,6 +40,9 @@ fn listener() -> Listener {
         request_id: true,
         timeout: crate::config::ListenerTimeouts::default(),
         limits: crate::config::ListenerLimits::default(),
+        tls: None,
+        proxy_protocol: false,
+        redirect_to_https: None,
     }
 }
 
