@@ -23,21 +23,25 @@ pub struct Found {
 /// disk.
 #[must_use]
 pub fn look_at_files(loaded: &Loaded) -> Vec<Problem> {
-    let mut problems = client::check(loaded);
-    match Certificates::read(&loaded.plan) {
-        Ok(certificates) => {
-            let told = |it: Found| loaded.warning(&it.key, it.what, it.hint.map(str::to_owned));
-            let invalid = certificates
-                .all()
-                .flat_map(|tls: &ServerTls| tls.invalid(now()));
-            problems.extend(invalid.map(told));
-        }
+    let mut told = look_at_listeners(loaded);
+    let upstreams = client::unusable(&loaded.plan);
+    told.extend(upstreams.map(|it| loaded.problem(&it.key, it.what, it.hint.map(str::to_owned))));
+    told
+}
+
+fn look_at_listeners(loaded: &Loaded) -> Vec<Problem> {
+    let certificates = match Certificates::read(&loaded.plan) {
+        Ok(certificates) => certificates,
         Err(wrong) => {
             let told = |it: Found| loaded.problem(&it.key, it.what, it.hint.map(str::to_owned));
-            problems.extend(wrong.into_iter().map(told));
+            return wrong.into_iter().map(told).collect();
         }
-    }
-    problems
+    };
+    let told = |it: Found| loaded.warning(&it.key, it.what, it.hint.map(str::to_owned));
+    let invalid = certificates
+        .all()
+        .flat_map(|tls: &ServerTls| tls.invalid(now()));
+    invalid.map(told).collect()
 }
 
 // === impl Found ===

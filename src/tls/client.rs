@@ -7,20 +7,18 @@
 //! Verification is rustls's own, by the roots of `ca` or the system's. There is one way around it, which is asked for by
 //! name; no error falls back to it.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
-use crate::config::{Loaded, Plan, Problem, Protocol, TlsMinimum, Upstream, UpstreamTls};
+use super::files::{self, Wrong};
+use crate::config::{Plan, Protocol, TlsMinimum, Upstream, UpstreamTls};
 
 /// What an upstream's connections are encrypted with.
 #[derive(Debug)]
@@ -44,13 +42,6 @@ pub struct Unusable {
     pub hint: Option<&'static str>,
 }
 
-/// What is wrong with what a key of the section names.
-struct Wrong {
-    key: &'static str,
-    what: String,
-    hint: Option<&'static str>,
-}
-
 /// The files of a section, as they are now.
 #[derive(Default)]
 struct Files {
@@ -59,17 +50,15 @@ struct Files {
     key: Option<Vec<u8>>,
 }
 
-/// Looks at every file that the configuration names for TLS towards upstreams.
-///
-/// # Errors
-/// All that is wrong with them, each with the place of its key.
-pub(super) fn check(loaded: &Loaded) -> Vec<Problem> {
-    unusable(&loaded.plan)
-        .map(|Unusable { key, what, hint }| loaded.problem(&key, what, hint.map(str::to_owned)))
-        .collect()
-}
+/// What is wrong, at the rest of its key's path.
+type WrongAt = (&'static str, Wrong);
 
-fn unusable(plan: &Plan) -> impl Iterator<Item = Unusable> {
+const CA: &str = ".ca";
+const CERT: &str = ".certificate.cert";
+const KEY: &str = ".certificate.key";
+
+/// What cannot be used of the files that the upstreams of a plan name. Blocks on the disk.
+pub(super) fn unusable(plan: &Plan) -> impl Iterator<Item = Unusable> {
     plan.upstreams
         .iter()
         .enumerate()
@@ -92,8 +81,8 @@ impl ClientTls {
         let Some(plan) = &upstream.tls else {
             return Ok(None);
         };
-        let wrong = |wrong: Wrong| Unusable {
-            key: format!("upstreams[{position}].tls{}", wrong.key),
+        let wrong = |(key, wrong): WrongAt| Unusable {
+            key: format!("upstreams[{position}].tls{key}"),
             what: wrong.what,
             hint: wrong.hint,
         };
@@ -124,12 +113,16 @@ impl ClientTls {
 // === impl Files ===
 
 impl Files {
-    fn read(plan: &UpstreamTls) -> Result<Self, Wrong> {
+    fn read(plan: &UpstreamTls) -> Result<Self, WrongAt> {
+        let read = |key: &'static str, path: Option<&PathBuf>| {
+            path.map(|path| files::read(path).map_err(|wrong| (key, wrong)))
+                .transpose()
+        };
         let shown = plan.certificate.as_ref();
         Ok(Self {
-            ca: read(".ca", plan.ca.as_ref())?,
-            cert: read(".certificate.cert", shown.map(|shown| &shown.cert))?,
-            key: read(".certificate.key", shown.map(|shown| &shown.key))?,
+            ca: read(CA, plan.ca.as_ref())?,
+            cert: read(CERT, shown.map(|shown| &shown.cert))?,
+            key: read(KEY, shown.map(|shown| &shown.key))?,
         })
     }
 
@@ -138,7 +131,7 @@ impl Files {
             .into_iter()
             .flatten()
             .map(|bytes| {
-                let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, bytes);
+                let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
                 let mut copy = [0; 32];
                 copy.copy_from_slice(digest.as_ref());
                 copy
@@ -147,45 +140,19 @@ impl Files {
     }
 }
 
-fn read(key: &'static str, path: Option<&PathBuf>) -> Result<Option<Vec<u8>>, Wrong> {
-    let Some(path) = path else { return Ok(None) };
-    fs::read(path).map(Some).map_err(|error| {
-        let why = match error.kind() {
-            io::ErrorKind::NotFound => "there is no such file".to_owned(),
-            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            io::ErrorKind::IsADirectory => "it is a directory, not a file".to_owned(),
-            _ => error.to_string(),
-        };
-        Wrong::new(key, format!("cannot read {}: {why}", path.display()))
-    })
-}
-
-// === impl Wrong ===
-
-impl Wrong {
-    fn new(key: &'static str, what: String) -> Self {
-        Self {
-            key,
-            what,
-            hint: None,
-        }
-    }
-
-    fn hint(mut self, hint: &'static str) -> Self {
-        self.hint = Some(hint);
-        self
-    }
-}
-
-fn configure(plan: &UpstreamTls, protocol: Protocol, files: &Files) -> Result<ClientConfig, Wrong> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+fn configure(
+    plan: &UpstreamTls,
+    protocol: Protocol,
+    files: &Files,
+) -> Result<ClientConfig, WrongAt> {
+    let provider = files::provider();
     let versions: &[&rustls::SupportedProtocolVersion] = match plan.min_version {
         TlsMinimum::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         TlsMinimum::Tls13 => &[&rustls::version::TLS13],
     };
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
-        .map_err(|error| Wrong::new("", error.to_string()))?;
+        .map_err(|error| ("", Wrong::new(error.to_string())))?;
     let builder = if plan.insecure_skip_verify {
         let anything = Arc::new(Anything(provider));
         builder
@@ -193,27 +160,26 @@ fn configure(plan: &UpstreamTls, protocol: Protocol, files: &Files) -> Result<Cl
             .with_custom_certificate_verifier(anything)
     } else {
         let roots = match (&plan.ca, &files.ca) {
-            (Some(path), Some(bytes)) => Arc::new(roots_of(path, bytes)?),
+            (Some(path), Some(bytes)) => {
+                Arc::new(files::roots(path, bytes).map_err(|wrong| (CA, wrong))?)
+            }
             _ => system_roots()?,
         };
         builder.with_root_certificates(roots)
     };
     let mut config = match (&plan.certificate, &files.cert, &files.key) {
         (Some(shown), Some(cert), Some(key)) => {
-            let chain = certificates(".certificate.cert", &shown.cert, cert)?;
-            let key = private_key(&shown.key, key)?;
+            let chain = files::certificates(&shown.cert, cert).map_err(|wrong| (CERT, wrong))?;
+            let key = files::private_key(&shown.key, key).map_err(|wrong| (KEY, wrong))?;
             builder.with_client_auth_cert(chain, key).map_err(|error| {
                 let (cert, key) = (shown.cert.display(), shown.key.display());
-                match error {
-                    rustls::Error::InconsistentKeys(_) => Wrong::new(
-                        ".certificate.key",
-                        format!("the key in {key} does not belong to the certificate in {cert}"),
-                    ),
-                    error => Wrong::new(
-                        ".certificate.key",
-                        format!("{cert} and {key} cannot be used: {error}"),
-                    ),
-                }
+                let what = match error {
+                    rustls::Error::InconsistentKeys(_) => {
+                        format!("the key in {key} does not belong to the certificate in {cert}")
+                    }
+                    error => format!("{cert} and {key} cannot be used: {error}"),
+                };
+                (KEY, Wrong::new(what))
             })?
         }
         _ => builder.with_no_client_auth(),
@@ -226,47 +192,8 @@ fn configure(plan: &UpstreamTls, protocol: Protocol, files: &Files) -> Result<Cl
     Ok(config)
 }
 
-fn certificates(
-    key: &'static str,
-    path: &Path,
-    bytes: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, Wrong> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
-    let path = path.display();
-    match all {
-        Ok(all) if all.is_empty() => {
-            Err(Wrong::new(key, format!("{path} has no certificate in it"))
-                .hint("PEM: -----BEGIN CERTIFICATE-----"))
-        }
-        Ok(all) => Ok(all),
-        Err(error) => Err(Wrong::new(key, format!("{path} is no PEM file: {error}"))),
-    }
-}
-
-fn private_key(path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Wrong> {
-    PrivateKeyDer::from_pem_slice(bytes).map_err(|_| {
-        let path = path.display();
-        Wrong::new(
-            ".certificate.key",
-            format!("{path} has no private key in it"),
-        )
-        .hint("PEM, not encrypted: -----BEGIN PRIVATE KEY-----")
-    })
-}
-
-fn roots_of(path: &Path, bytes: &[u8]) -> Result<RootCertStore, Wrong> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(".ca", path, bytes)? {
-        roots.add(certificate).map_err(|_| {
-            let what = format!("{} has a certificate in it that is none", path.display());
-            Wrong::new(".ca", what)
-        })?;
-    }
-    Ok(roots)
-}
-
 /// The roots that this machine believes, read once a process.
-fn system_roots() -> Result<Arc<RootCertStore>, Wrong> {
+fn system_roots() -> Result<Arc<RootCertStore>, WrongAt> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     let roots = ROOTS.get_or_init(|| {
         let mut roots = RootCertStore::empty();
@@ -276,9 +203,8 @@ fn system_roots() -> Result<Arc<RootCertStore>, Wrong> {
     });
     if roots.is_empty() {
         let what = "this machine has no root certificates".to_owned();
-        return Err(
-            Wrong::new("", what).hint("install its ca-certificates, or name a file with ca")
-        );
+        let hint = "install its ca-certificates, or name a file with ca";
+        return Err(("", Wrong::new(what).hint(hint)));
     }
     Ok(Arc::clone(roots))
 }
@@ -298,11 +224,11 @@ pub fn certificate_fault(error: &CertificateError) -> &'static str {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "the upstream's certificate is not for this name"
         }
-        CertificateError::UnknownIssuer => {
+        // The latter where somebody has taken the name of one whom we trust.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the upstream's certificate is signed by nobody we trust"
         }
         CertificateError::Revoked => "the upstream's certificate was revoked",
-        CertificateError::BadSignature => "the upstream's certificate has a bad signature",
         CertificateError::BadEncoding => "the upstream's certificate cannot be read",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the upstream's certificate is not for servers"

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::{HeaderValue, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use rustls::AlertDescription;
@@ -73,7 +73,17 @@ pub(super) fn unsent(
     exchange: &Exchange,
     host_by: HostBy,
 ) -> Option<Request> {
-    let (mut head, body) = error.take_message()?.into_parts();
+    let (head, body) = restored(error.take_message()?, host_by).into_parts();
+    Some(Request {
+        head,
+        body,
+        exchange: exchange.clone(),
+    })
+}
+
+/// A request of the wire as it was before: in origin form, with the client's own `Host` where it had one.
+fn restored<B>(request: http::Request<B>, host_by: HostBy) -> http::Request<B> {
+    let (mut head, body) = request.into_parts();
     let authority = head.uri.authority().map(|host| host.as_str().to_owned());
     if host_by == HostBy::Us {
         head.headers.remove(header::HOST);
@@ -84,20 +94,27 @@ pub(super) fn unsent(
     parts.path_and_query = head.uri.path_and_query().cloned();
     head.uri = Uri::from_parts(parts).unwrap_or_default();
     head.version = Version::HTTP_11;
-    Some(Request {
-        head,
-        body,
-        exchange: exchange.clone(),
-    })
+    http::Request::from_parts(head, body)
 }
 
 /// Whether the peer says that it has not looked at the request: it refused the stream, or it goes away and the stream
 /// came after the last that it takes (RFC 9113 §6.8, §8.7). h2 tells no stream of a GOAWAY that does not concern it.
 pub(super) fn is_untouched(error: &hyper::Error) -> bool {
-    h2_error(error).is_some_and(|error| {
-        error.is_remote()
-            && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    })
+    let is_refused = h2_error(error).is_some_and(|error| {
+        error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    });
+    is_refused || is_going_away(error)
+}
+
+/// Whether hyper let go of the request while it waited for its stream to be opened, and the connection ended. Next to
+/// certainly it was not sent, so that it may go out again where twice would do no harm either (RFC 9110 §9.2.2).
+pub(super) fn is_let_go(error: &hyper::Error, method: &Method) -> bool {
+    error.is_user() && method.is_idempotent()
+}
+
+/// Whether the peer takes no further streams on the connection.
+pub(super) fn is_going_away(error: &hyper::Error) -> bool {
+    h2_error(error).is_some_and(|error| error.is_remote() && error.is_go_away())
 }
 
 fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
@@ -122,14 +139,13 @@ pub(super) fn fault_of(error: &hyper::Error, alert: Option<AlertDescription>) ->
             "the upstream's response head is not HTTP",
         );
     }
-    let error = h2_error(error);
-    if error.is_some_and(|error| error.is_go_away() && error.is_remote()) {
+    if is_going_away(error) {
         return failed(
             Outcome::ConnectionTerminated,
             "the upstream went away before it looked at the request",
         );
     }
-    match error.and_then(h2::Error::reason) {
+    match h2_error(error).and_then(h2::Error::reason) {
         Some(h2::Reason::REFUSED_STREAM) => failed(
             Outcome::ConnectionTerminated,
             "the upstream refused the stream before it did anything",
@@ -144,5 +160,41 @@ pub(super) fn fault_of(error: &hyper::Error, alert: Option<AlertDescription>) ->
             "the upstream closed the connection before its response head",
         )
         .retried_as(RetryClass::Reset),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_back_has_the_clients_host_and_never_an_endpoints() {
+        let sent = |uri: &str, host: Option<&str>| {
+            let request = http::Request::builder().uri(uri);
+            let request = match host {
+                Some(host) => request.header(header::HOST, host),
+                None => request,
+            };
+            request.body(()).expect("a valid request")
+        };
+        let host = |request: &http::Request<()>| {
+            let host = request.headers().get(header::HOST);
+            host.and_then(|host| host.to_str().ok()).map(str::to_owned)
+        };
+        for (uri, written, by, left) in [
+            ("/a?b", Some("shop.test"), HostBy::Client, Some("shop.test")),
+            ("/a?b", Some("127.0.0.1:9001"), HostBy::Us, None),
+            (
+                "https://shop.test/a?b",
+                None,
+                HostBy::Client,
+                Some("shop.test"),
+            ),
+            ("https://127.0.0.1:9001/a?b", None, HostBy::Us, None),
+        ] {
+            let request = restored(sent(uri, written), by);
+            assert_eq!(request.uri(), "/a?b");
+            assert_eq!(host(&request).as_deref(), left);
+        }
     }
 }

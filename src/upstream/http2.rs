@@ -11,7 +11,10 @@ use http::{Uri, Version, header};
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 
-use super::answer::{HostBy, fault_of, from_upstream, give_back, is_untouched, send_phase, unsent};
+use super::answer::{
+    HostBy, fault_of, from_upstream, give_back, is_going_away, is_let_go, is_untouched, send_phase,
+    unsent,
+};
 use super::capacity::Opening;
 use super::connect::{End, drive};
 use super::find::{Found, find};
@@ -95,11 +98,15 @@ async fn send_on(
         pool.capacity
             .fail(fault.retried_as(RetryClass::ConnectFailure));
     }
-    let is_untouched = is_untouched(error.error());
-    let again = unsent(error, &exchange, host).or_else(|| {
-        let head = kept.filter(|_| is_untouched)?;
+    let kept =
+        kept.filter(|head| is_untouched(error.error()) || is_let_go(error.error(), &head.method));
+    if error.message().is_some() || is_going_away(error.error()) {
+        stream.connection.retire();
+    }
+    let given_back = unsent(error, &exchange, host).filter(|_| is_reused);
+    let again = given_back.or_else(|| {
         Some(Request {
-            head,
+            head: kept?,
             body: RequestBody::Empty,
             exchange: exchange.clone(),
         })

@@ -43,6 +43,7 @@ pub(super) struct Http2 {
     opening: RefCell<Option<Opening>>,
     streams: Cell<u32>,
     most: Cell<u32>,
+    is_retired: Cell<bool>,
     pub(super) served: Cell<bool>,
     idle_since: Cell<Instant>,
 }
@@ -178,6 +179,7 @@ impl Http2 {
             opening: RefCell::new(opening),
             streams: Cell::new(0),
             most: Cell::new(1),
+            is_retired: Cell::new(false),
             served: Cell::new(false),
             idle_since: Cell::new(clock::coarse()),
         }
@@ -190,7 +192,7 @@ impl Http2 {
 
     /// Whether it may carry one more.
     pub(super) fn has_room(&self) -> bool {
-        self.streams.get() < self.most.get()
+        self.streams.get() < self.most.get() && !self.is_retired.get()
     }
 
     /// Since when it has carried nothing; meaningless while it carries something.
@@ -205,6 +207,12 @@ impl Http2 {
             self.capacity.tell_all(most);
             self.opening.take();
         }
+    }
+
+    /// It takes no further streams: its peer goes away. Those that it carries go on.
+    pub(super) fn retire(&self) {
+        self.is_retired.set(true);
+        self.opening.take();
     }
 
     /// An answer came, or the peer has spoken otherwise: where it named no figure by now, it is one that cannot be told

@@ -53,6 +53,7 @@ pub(super) fn alert_fault(alert: AlertDescription) -> Fault {
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnknownCA
+        | AlertDescription::DecryptError
         | AlertDescription::AccessDenied => "the upstream does not take our client certificate",
         AlertDescription::ProtocolVersion => {
             "the upstream speaks no version of TLS that is spoken here"
@@ -83,6 +84,7 @@ pub(super) fn is_refusal(alert: AlertDescription) -> bool {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
+            | AlertDescription::DecryptError
             | AlertDescription::AccessDenied
             | AlertDescription::HandshakeFailure
     )

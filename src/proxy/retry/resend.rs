@@ -1,8 +1,10 @@
-//! The layer that sends once more what a dead pooled connection gave back.
+//! The layer that sends once more what a connection gave back untouched.
 //!
-//! An idle connection may die in the moment in which it is taken from the pool. hyper then returns the request, of which
-//! nothing was sent: sending it again is safe for every method and is no retry of the service, so it needs no policy and
-//! costs no budget. It is an attempt of its own, since time passed and an endpoint was tried.
+//! An idle connection may die in the moment in which it is taken from the pool: hyper then returns the request, of which
+//! nothing was sent. Or an HTTP/2 upstream says that it has not looked at a stream. To send it again is safe for every
+//! method and is no retry of the service, so it needs no policy and costs no budget. It is an attempt of its own, since
+//! time passed and an endpoint was tried. What is left of a pool may have died together, so it goes out up to three times
+//! more; who gives back all of them is not well.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,7 +13,10 @@ use tower::Service;
 
 use crate::exchange::{AttemptFault, Fault, Request, Response};
 
-/// Sends once more what came back unsent.
+/// How often what came back is sent again.
+const TIMES: u8 = 3;
+
+/// Sends again what came back unsent.
 #[derive(Clone, Debug)]
 pub struct Resend<S> {
     inner: S,
@@ -42,17 +47,19 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         ResendFuture {
             attempt: self.inner.call(request),
-            again: Some(self.inner.clone()),
+            again: self.inner.clone(),
+            left: TIMES,
         }
     }
 }
 
 pin_project_lite::pin_project! {
-    /// The attempt, and the one after it if it comes back unsent.
+    /// The attempt, and those after it as long as it comes back unsent.
     pub struct ResendFuture<S, F> {
         #[pin]
         attempt: F,
-        again: Option<S>,
+        again: S,
+        left: u8,
     }
 }
 
@@ -69,11 +76,13 @@ where
                 Ok(response) => return Poll::Ready(Ok(response)),
                 Err(failed) => failed,
             };
-            let (Some(request), Some(mut again)) = (failed.unsent, this.again.take()) else {
+            let Some(request) = failed.unsent.filter(|_| *this.left > 0) else {
                 return Poll::Ready(Err(failed.fault));
             };
+            *this.left -= 1;
             let exchange = request.exchange.clone();
-            this.attempt.set(again.call(*request));
+            let next = this.again.call(*request);
+            this.attempt.set(next);
             exchange.note_resend();
         }
     }

@@ -60,6 +60,7 @@ pub(crate) use http2::{
     Http2Answer, Http2Client, Http2Ending, Http2Request, Http2Response, Http2Stream, Http2Upstream,
 };
 pub(crate) use metrics::{Metrics, Sample};
+pub(crate) use port::Port;
 pub(crate) use program::Program;
 pub(crate) use proxy::Proxy;
 pub(crate) use relay::Relay;

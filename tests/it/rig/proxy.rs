@@ -54,6 +54,11 @@ impl Proxy {
         Self::adopt(Self::command(args), "")
     }
 
+    /// Runs this command of the binary, which needs no configuration: `run --to …` with more in its environment.
+    pub(crate) fn start_command(command: Command) -> Self {
+        Self::adopt(command, "")
+    }
+
     /// Runs any command that prints a ready line, in a directory that holds the configuration.
     pub(super) fn adopt(mut command: Command, yaml: impl ToString) -> Self {
         let yaml = yaml.to_string();

@@ -176,7 +176,7 @@ impl Gate {
     }
 
     /// Waits until the gate is open or `is_over` says that there is nothing left to wait for.
-    pub(super) fn pass(&self, is_over: impl Fn() -> bool) {
+    pub(crate) fn pass(&self, is_over: impl Fn() -> bool) {
         let mut state = self.state();
         state.waiting += 1;
         while !state.is_open && !is_over() {

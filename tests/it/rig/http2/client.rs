@@ -96,6 +96,11 @@ impl Http2Client {
             .map_err(|error| sent.err().unwrap_or(error))
     }
 
+    /// Sends a request that ends with its head, and leaves the answer to the test.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Result<Http2Stream<'_>, h2::Error> {
+        self.open_stream(method, path, &[], true)
+    }
+
     /// Sends a request head and leaves the body to the test.
     pub(crate) fn open(
         &self,

@@ -122,9 +122,18 @@ async fn carry(
     handshakes: &Handshakes,
 ) {
     let Some(near) = near(arrival) else { return };
-    let mut near = match tokio::time::timeout(PATIENCE, acceptor.accept(near)).await {
+    let accepting = acceptor.accept(near).into_fallible();
+    let mut near = match tokio::time::timeout(PATIENCE, accepting).await {
         Ok(Ok(near)) => near,
-        Ok(Err(error)) => return note(handshakes, Err(error.to_string())),
+        Ok(Err((error, mut near))) => {
+            note(handshakes, Err(error.to_string()));
+            // Whoever closes with bytes unread resets, and the alert may be lost with that.
+            near.shutdown().await.ok();
+            let mut nowhere = tokio::io::sink();
+            let draining = tokio::io::copy(&mut near, &mut nowhere);
+            tokio::time::timeout(PATIENCE, draining).await.ok();
+            return;
+        }
         Err(_) => return note(handshakes, Err("not within ten seconds".to_owned())),
     };
     let state = near.get_ref().1;
