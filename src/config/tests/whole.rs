@@ -283,3 +283,20 @@ fn loads_a_file_and_names_it_in_problems() {
             .starts_with(&format!("{}:1:", wrong.display()))
     );
 }
+
+#[test]
+fn the_commented_keys_of_the_full_file_are_real_ones() {
+    let text = include_str!("../../../config/full.yaml");
+    let text = text.replace("\n    # ", "\n    ").replace("\n  # ", "\n  ");
+    let loaded = parse(&text, "full.yaml").expect("it is a configuration");
+    let tls = loaded.plan.listeners[0].tls.as_ref().expect("it is there");
+    assert_eq!(tls.certificates.len(), 1);
+    assert_eq!(tls.hsts, Some(Duration::from_secs(365 * 86_400)));
+    assert!(
+        tls.client_auth
+            .as_ref()
+            .is_some_and(|auth| auth.is_required)
+    );
+    assert_eq!(loaded.plan.listeners[1].redirect_to_https, Some(443));
+    assert!(loaded.plan.admin.token_file.is_some());
+}
