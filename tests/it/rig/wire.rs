@@ -339,7 +339,12 @@ impl Wire {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut piece = [0; 64 * 1024];
-        let count = (&*self.stream).read(&mut piece)?;
+        let count = loop {
+            match (&*self.stream).read(&mut piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.buffer.extend_from_slice(&piece[..count]);
         if self.is_taping {
             self.tape
