@@ -5,7 +5,7 @@
 //! port      connections: how many, how long, how they end
 //! access    may this peer, was it this port that was meant, did a page of another origin ask
 //! page      which page a path is, and who may ask for it how
-//! scrape health exchanges upstreams routes books process dashboard      one file a page
+//! scrape health exchanges upstreams routes configuration books process dashboard      one file a page
 //! reply     what every answer carries
 //! ```
 //!
@@ -15,6 +15,7 @@
 
 mod access;
 mod books;
+mod configuration;
 mod dashboard;
 mod exchanges;
 mod health;
@@ -35,6 +36,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::config::{Name, Plan};
 use crate::telemetry::Catalogue;
@@ -71,6 +73,9 @@ pub struct Sources {
 pub trait Running: Send + Sync {
     /// The configuration in force, and its number.
     fn plan(&self) -> (Arc<Plan>, u32);
+
+    /// Since when it has been in force.
+    fn loaded_at(&self) -> SystemTime;
 
     /// The upstreams, in the plan's order.
     fn upstreams(&self) -> Vec<UpstreamFigures>;

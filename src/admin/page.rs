@@ -15,7 +15,8 @@ use tokio::sync::Semaphore;
 use super::process::Since;
 use super::reply::{self, Reply};
 use super::{
-    Access, Readiness, Sources, books, dashboard, exchanges, process, routes, scrape, upstreams,
+    Access, Readiness, Sources, books, configuration, dashboard, exchanges, process, routes,
+    scrape, upstreams,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
 
@@ -44,12 +45,13 @@ enum Page<'a> {
     Exchange(&'a str),
     Upstreams,
     Routes,
+    Config,
     Telemetry,
     Process,
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "/",
     "/metrics",
     "/livez",
@@ -58,6 +60,7 @@ const PATHS: [&str; 10] = [
     "/api/v1/exchanges/{trace_id}",
     "/api/v1/upstreams",
     "/api/v1/routes",
+    "/api/v1/config",
     "/api/v1/telemetry",
     "/api/v1/process",
 ];
@@ -125,6 +128,7 @@ impl Pages {
             Page::Exchange(trace_id) => exchanges::one(&self.sources, trace_id),
             Page::Upstreams => upstreams::page(&self.sources),
             Page::Routes => routes::page(&self.sources),
+            Page::Config => configuration::page(&self.sources),
             Page::Telemetry => books::page(&self.sources),
             _ => process::page(&self.sources, self.since, &self.readiness),
         };
@@ -160,6 +164,7 @@ impl<'a> Page<'a> {
             "/api/v1/exchanges" => Self::Exchanges,
             "/api/v1/upstreams" => Self::Upstreams,
             "/api/v1/routes" => Self::Routes,
+            "/api/v1/config" => Self::Config,
             "/api/v1/telemetry" => Self::Telemetry,
             "/api/v1/process" => Self::Process,
             _ => match path.strip_prefix("/api/v1/exchanges/") {
@@ -188,6 +193,7 @@ impl<'a> Page<'a> {
             Self::Exchange(_) => "/api/v1/exchanges/{trace_id}",
             Self::Upstreams => "/api/v1/upstreams",
             Self::Routes => "/api/v1/routes",
+            Self::Config => "/api/v1/config",
             Self::Telemetry => "/api/v1/telemetry",
             Self::Process => "/api/v1/process",
         }

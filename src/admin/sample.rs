@@ -189,6 +189,10 @@ impl Sample {
 // === impl Fixed ===
 
 impl Running for Fixed {
+    fn loaded_at(&self) -> std::time::SystemTime {
+        std::time::UNIX_EPOCH
+    }
+
     fn plan(&self) -> (Arc<Plan>, u32) {
         (Arc::clone(&self.0), 1)
     }

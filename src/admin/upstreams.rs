@@ -85,7 +85,7 @@ fn endpoint(upstream: &Name, endpoint: &EndpointFigures, catalogue: &Catalogue) 
 }
 
 /// The word of the configuration.
-fn protocol(protocol: Protocol) -> &'static str {
+pub(super) fn protocol(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Http1 => "http1",
         Protocol::Http2 => "http2",
@@ -94,7 +94,7 @@ fn protocol(protocol: Protocol) -> &'static str {
 }
 
 /// The word of the configuration.
-fn balance(balance: Balance) -> &'static str {
+pub(super) fn balance(balance: Balance) -> &'static str {
     match balance {
         Balance::PeakEwma => "peak_ewma",
         Balance::LeastRequests => "least_requests",

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
@@ -36,6 +37,10 @@ impl Running for InForce {
     fn plan(&self) -> (Arc<Plan>, u32) {
         let graph = self.0.load();
         (Arc::clone(&graph.plan), graph.generation)
+    }
+
+    fn loaded_at(&self) -> SystemTime {
+        self.0.load().since
     }
 
     fn upstreams(&self) -> Vec<UpstreamFigures> {

@@ -69,6 +69,8 @@ pub struct ListenerTimeouts {
 pub struct ListenerLimits {
     /// Connections at once, over all workers (default 20,000).
     pub connections: usize,
+    /// Connections at once of one client, over all workers (default none).
+    pub connections_per_client: Option<u32>,
     /// The largest request head (default 64 KiB).
     pub head: ByteSize,
     /// The most header fields of a request (default 100).
@@ -93,6 +95,7 @@ impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             connections: 20_000,
+            connections_per_client: None,
             head: ByteSize(64 << 10),
             headers: 100,
             uri: ByteSize(8 << 10),
@@ -196,6 +199,9 @@ struct ListenerLimitsWritten {
     /// Connections at once (default 20000).
     #[serde(default)]
     connections: Option<u64>,
+    /// Connections at once of one peer, over all workers: an IPv4 address or the /64 of an IPv6 one (default none).
+    #[serde(default)]
+    connections_per_client: Option<u64>,
     /// The largest request head, 8KiB to 1MiB (default 64KiB).
     #[serde(default)]
     head: Option<ByteSize>,
@@ -303,6 +309,11 @@ impl ListenerLimitsWritten {
         ListenerLimits {
             connections: check_whole(self.connections, 1..=10_000_000, &at.key("connections"))
                 .unwrap_or(default.connections),
+            connections_per_client: check_whole(
+                self.connections_per_client,
+                1..=1_000_000,
+                &at.key("connections_per_client"),
+            ),
             head: check_size(self.head, &head, &at.key("head")).unwrap_or(default.head),
             headers: check_whole(self.headers, 1..=10_000, &at.key("headers"))
                 .unwrap_or(default.headers),

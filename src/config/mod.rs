@@ -11,6 +11,7 @@
 //! `X` of all sections together are the [`Plan`], pure data that every other room may read. This room knows no other
 //! room, opens no port and reads no clock. Start reading at `load.rs`.
 
+mod access;
 mod admin;
 mod ambiguity;
 mod arguments;
@@ -31,6 +32,7 @@ mod read;
 mod retry;
 mod route;
 mod route_match;
+mod secret;
 mod telemetry;
 mod tree;
 mod typed;
@@ -41,6 +43,7 @@ mod upstream_tls;
 #[cfg(test)]
 mod tests;
 
+pub use access::{Access, Basic, User};
 pub use admin::Admin;
 pub use arguments::{ArgumentError, from_arguments};
 pub use certificate::{CertificateFiles, TlsMinimum};
@@ -55,6 +58,7 @@ pub use retry::{GrpcStatuses, Retry, RetryBudget, RetryWhen};
 pub use route::{
     HeaderEdits, HostPattern, Match, PathPattern, Rewrite, Route, RouteTimeouts, Split,
 };
+pub use secret::Secret;
 pub use telemetry::{
     AccessLog, Keep, LogFormat, LogOutput, Otlp, OtlpProtocol, Propagation, Telemetry, Traces,
 };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 
+use super::access::AccessWritten;
 use super::edits::{HeaderEditsWritten, RewriteWritten};
 use super::limits::RateLimitWritten;
 use super::notes::At;
@@ -13,7 +14,7 @@ use super::read::resembling;
 use super::retry::RetryWritten;
 use super::route_match::MatchWritten;
 use super::tree::quoted;
-use super::{ByteSize, DurationWritten, Name, RateLimit, Retry, names};
+use super::{Access, ByteSize, DurationWritten, Name, RateLimit, Retry, names};
 
 /// One route. Its place in the file means nothing; specificity decides.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ pub struct Route {
     pub concurrency: Option<u32>,
     /// The retry policy, where there is one.
     pub retry: Option<Retry>,
+    /// Who may use it.
+    pub access: Access,
 }
 
 /// Which requests a route takes: all conditions together.
@@ -189,6 +192,9 @@ pub(super) struct RouteWritten {
     /// When a failed attempt is followed by another (default never).
     #[serde(default)]
     retry: Option<RetryWritten>,
+    /// Who may use it (default: everybody).
+    #[serde(default)]
+    access: AccessWritten,
 }
 
 /// One way that a route's traffic goes.
@@ -237,7 +243,9 @@ impl RouteWritten {
         let timeout = self.timeout.check(&at.key("timeout"));
         let rewrite = self.rewrite.check(matches.as_ref(), &at.key("rewrite"));
         let limit = |limit: &RateLimitWritten| limit.check(&at.key("rate_limit"));
+        let access = self.access.check(&self.name, &at.key("access"));
         Some(Route {
+            access,
             request_headers: self.request_headers.check(&at.key("request_headers")),
             response_headers: self.response_headers.check(&at.key("response_headers")),
             rate_limit: self.rate_limit.as_ref().and_then(limit),

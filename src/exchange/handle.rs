@@ -20,7 +20,7 @@ use super::{
 
 /// One exchange, while it lasts. A handle: clones name the same exchange.
 #[derive(Clone)]
-pub struct Exchange(Rc<Core>);
+pub struct Exchange(pub(super) Rc<Core>);
 
 // === impl Exchange ===
 
@@ -71,6 +71,7 @@ impl Exchange {
                 more: Vec::new(),
                 text: Text::default(),
                 limit: None,
+                asked: None,
                 body_error: None,
                 held: Vec::new(),
             })),
@@ -478,6 +479,7 @@ impl Exchange {
             bytes_out: core.bytes_out.get(),
             first,
             more,
+            identity: facts.asked.and_then(|asked| asked.identity),
             text: facts.text,
         })
     }

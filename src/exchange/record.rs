@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Attempt, Outcome, PhaseTimes, TlsFacts, TracePlace, grpc};
+use super::{Attempt, Identity, Outcome, PhaseTimes, TlsFacts, TracePlace, grpc};
 
 /// What is left of an exchange when it has ended.
 #[derive(Clone, Debug)]
@@ -63,6 +63,8 @@ pub struct Record {
     pub first: Option<Attempt>,
     /// The attempts after the first.
     pub more: Vec<Attempt>,
+    /// Who asked, where the route asks and they have proved it.
+    pub identity: Option<Box<Identity>>,
     /// The client's words.
     pub text: Text,
 }

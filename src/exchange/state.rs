@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::identity::Asked;
 use super::on_worker::TaskCut;
 use super::phase::PhaseClock;
 use super::record::KnownMethod;
@@ -55,6 +56,7 @@ pub(super) struct Facts {
     pub(super) more: Vec<Attempt>,
     pub(super) text: Text,
     pub(super) limit: Option<LimitNote>,
+    pub(super) asked: Option<Box<Asked>>,
     pub(super) body_error: Option<BodyError>,
     pub(super) held: Vec<Box<dyn Any>>,
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use super::Graph;
 use crate::config::{self, Plan};
 use crate::exchange::Gauge;
+use crate::proxy::access::Credentials;
 use crate::proxy::limit::{Allowances, Bucket};
 use crate::proxy::retry::{RetryBudget, RetryPolicy};
 use crate::proxy::stack::{FrontParts, RouteParts};
@@ -39,6 +41,7 @@ impl Graph {
             .collect();
         Ok(Self {
             generation: before.map_or(1, |before| before.generation.wrapping_add(1)),
+            since: SystemTime::now(),
             listeners: plan
                 .listeners
                 .iter()
@@ -133,6 +136,8 @@ fn build_route(
         }
     });
     RouteParts {
+        // Never carried over: a reload forgets which passwords were right.
+        credentials: plan.access.basic.as_ref().map(Credentials::new),
         allowances,
         retry,
         live: known.map_or_else(Gauge::default, |(_, parts)| parts.live.clone()),

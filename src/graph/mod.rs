@@ -15,6 +15,7 @@ pub use crate::upstream::Pools;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::config::{self, Plan};
 use crate::proxy::stack::{self, FrontParts, RouteParts};
@@ -26,6 +27,8 @@ use crate::upstream::Upstream;
 pub struct Graph {
     /// Which one it is, from 1 on.
     pub generation: u32,
+    /// When it was built.
+    pub since: SystemTime,
     /// What was asked for.
     pub plan: Arc<Plan>,
     /// Its upstreams, in the plan's order.

@@ -1,5 +1,6 @@
 //! What happens to a request in front of an attempt: one layer a file, put together in [`stack`].
 
+pub mod access;
 pub mod canonical;
 pub mod deadline;
 pub mod forwarded;

@@ -258,6 +258,11 @@ fn answer(fault: &Fault, exchange: &Exchange, language: Language) -> Response {
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
     }
+    if fault.status() == 401
+        && let Some(challenge) = exchange.challenge()
+    {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
     if outcome == Outcome::RateLimited
         && let Some(limit) = exchange.limit()
     {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tower::ServiceBuilder;
 use tower::layer::layer_fn;
 
+use super::access::{Allow, Authenticate, Credentials};
 use super::deadline::{AttemptTimeout, Deadline};
 use super::forwarded::Forwarded;
 use super::https_redirect::HttpsRedirect;
@@ -30,7 +31,8 @@ use crate::upstream::{Balance, Forward, Pools, Upstream};
 /// Around one attempt.
 pub type AttemptStack = ObserveAttempt<AttemptTimeout<Forward>>;
 /// Around the attempts of one route.
-pub type RouteStack = RateLimit<Concurrency<Deadline<Forwarded<Rewrite<Retry<AttemptStack>>>>>>;
+pub type RouteStack =
+    Allow<RateLimit<Authenticate<Concurrency<Deadline<Forwarded<Rewrite<Retry<AttemptStack>>>>>>>>;
 /// Around everything.
 pub type Front = ObserveExchange<Respond<Sanitize<HttpsRedirect<Route<RouteStack>>, Traces>>>;
 /// What a request's way through the whole stack is.
@@ -48,6 +50,8 @@ pub struct FrontParts {
 /// What all workers share of a route.
 #[derive(Debug)]
 pub struct RouteParts {
+    /// The names and passwords that it asks for.
+    pub credentials: Option<Arc<Credentials>>,
     /// The rate limit's memory.
     pub allowances: Option<Arc<Allowances>>,
     /// The exchanges that live on it, where they are limited.
@@ -129,12 +133,23 @@ fn route_stack(
     let per_try = route.retry.as_ref().and_then(|retry| retry.per_try_timeout);
 
     ServiceBuilder::new()
-        // The cheapest refusal first; above Retry, since a client pays once an exchange.
+        // The cheapest refusal first: by address.
+        .layer(layer_fn(|inner| Allow::new(inner, &route.access)))
+        // The next cheapest; above Retry, since a client pays once an exchange.
         .layer(layer_fn(|inner| {
             let limit = parts.allowances.clone();
             RateLimit::new(
                 inner,
                 limit.map(|limit| (limit, meters.rate_limited("rate_limit"))),
+            )
+        }))
+        // Below the rate limit, so that guessing is limited too; above all that costs the service something.
+        .layer(layer_fn(|inner| {
+            let basic = route.access.basic.as_ref();
+            let asked = basic.zip(parts.credentials.clone());
+            Authenticate::new(
+                inner,
+                asked.map(|(basic, credentials)| (basic.realm.as_str(), credentials)),
             )
         }))
         // The permit is held until the end of the body.

@@ -113,5 +113,6 @@ pub(crate) fn route(name: &str, path: config::PathPattern) -> config::Route {
         rate_limit: None,
         concurrency: None,
         retry: None,
+        access: config::Access::default(),
     }
 }

@@ -10,6 +10,7 @@
 
 mod accept;
 mod bind;
+mod clients;
 mod connection;
 mod frames;
 mod handshake;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::accept::accept;
+use super::clients::{Clients, Place};
 use super::connection::serve;
 use super::sweep::{Connections, Patience};
 use crate::config;
@@ -32,6 +33,7 @@ const INBOX: usize = 1024;
 #[derive(Clone)]
 pub struct Team {
     members: Arc<[Member]>,
+    clients: Clients,
 }
 
 struct Member {
@@ -49,8 +51,11 @@ struct Placed {
     stream: std::net::TcpStream,
     peer: SocketAddr,
     listener: u16,
-    counted: (exchange::Entered, exchange::Entered),
+    counted: Counted,
 }
+
+/// Where a connection is counted: its listener, its worker, and its client where those are limited.
+type Counted = (exchange::Entered, exchange::Entered, Option<Place>);
 
 /// A listener as the workers see it.
 #[derive(Debug)]
@@ -97,6 +102,7 @@ impl Team {
         (
             Self {
                 members: members.into(),
+                clients: Clients::default(),
             },
             inboxes,
         )
@@ -234,9 +240,15 @@ impl Worker {
             meters.error("limit").count();
             return;
         };
+        let most = parts.plan.limits.connections_per_client;
+        let place = most.map(|most| self.team.clients.enter(listener, peer.ip(), most));
+        let Some(place) = place.map_or(Some(None), |place| place.map(Some)) else {
+            meters.error("client_limit").count();
+            return;
+        };
         let best = self.team.least_loaded(self.index);
         let member = &self.team.members[best];
-        let counted = (active, member.connections.enter());
+        let counted = (active, member.connections.enter(), place);
         if best == self.index {
             return self.take_in(stream, peer, listener, counted);
         }
@@ -292,7 +304,7 @@ impl Worker {
         stream: TcpStream,
         peer: SocketAddr,
         listener: u16,
-        counted: (exchange::Entered, exchange::Entered),
+        counted: Counted,
     ) {
         let Some(parts) = self.listeners.get(usize::from(listener)).cloned() else {
             return;

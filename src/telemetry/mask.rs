@@ -72,6 +72,23 @@ pub(super) fn masked(query: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Whether a name of a header field or parameter looks like that of a secret. Wider than what hides a query's values: it
+/// is for what people have configured, where to hide one too many harms nobody.
+#[must_use]
+pub fn looks_secret(name: &str) -> bool {
+    const PARTS: [&str; 7] = [
+        "auth",
+        "cookie",
+        "credential",
+        "key",
+        "password",
+        "secret",
+        "token",
+    ];
+    let name = name.to_ascii_lowercase();
+    SECRET.contains(&name.as_str()) || PARTS.iter().any(|part| name.contains(part))
+}
+
 /// Whether a parameter has a value and a secret-looking name.
 fn is_secret(parameter: &str) -> bool {
     parameter.split_once('=').is_some_and(|(name, value)| {

@@ -27,6 +27,7 @@ pub mod wall;
 
 pub use desk::Desk;
 pub use event::{Event, emit};
+pub use mask::looks_secret;
 pub use metrics::{
     Catalogue, Counter, HandshakeMeters, ListenerMeters, RouteMeters, UpstreamMeters,
 };

@@ -8,6 +8,7 @@
     reason = "in a test a broken expectation is the result"
 )]
 
+mod access;
 mod access_log;
 mod admin;
 mod architecture;

@@ -115,12 +115,7 @@ impl JsonWriter {
             text(out, ",\"upstream\":\"", upstream);
             endpoint(out, ",\"endpoint\":\"", address);
         }
-        key(out, ",\"client\":\"");
-        ip(out, record.client);
-        key(out, "\",\"peer\":\"");
-        let peer = (record.peer.ip().to_canonical(), record.peer.port());
-        socket(out, SocketAddr::from(peer));
-        key(out, "\"");
+        who(out, record);
         if let Some(tls) = &record.tls {
             word(out, ",\"tls\":\"", tls.version.as_str());
             if let Some(client) = &tls.client {
@@ -201,6 +196,19 @@ fn handshake(out: &mut Vec<u8>, tls: &TlsFacts) {
         if !(client.uris.is_empty() && client.dns.is_empty()) {
             key(out, "]");
         }
+    }
+}
+
+/// Who asked, as far as it is known.
+fn who(out: &mut Vec<u8>, record: &Record) {
+    key(out, ",\"client\":\"");
+    ip(out, record.client);
+    key(out, "\",\"peer\":\"");
+    let peer = (record.peer.ip().to_canonical(), record.peer.port());
+    socket(out, SocketAddr::from(peer));
+    key(out, "\"");
+    if let Some(identity) = &record.identity {
+        text(out, ",\"user\":\"", &identity.name);
     }
 }
 

@@ -146,6 +146,9 @@ impl SpanMaker {
         if let Some(status) = record.grpc_status {
             all.push(KeyValue::new(words::GRPC_STATUS, i64::from(status)));
         }
+        if let Some(identity) = &record.identity {
+            all.push(KeyValue::new(words::USER, copied(&identity.name)));
+        }
         all
     }
 

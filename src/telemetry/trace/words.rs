@@ -5,6 +5,8 @@ pub(super) const OUTCOME: &str = "sightglass.outcome";
 pub(super) const REASON: &str = "sightglass.sampling.reason";
 pub(super) const WEIGHT: &str = "sightglass.sampling.weight";
 pub(super) const GENERATION: &str = "sightglass.config.generation";
+/// Who asked, where they have proved it. OpenTelemetry's `user.name` is not stable yet.
+pub(super) const USER: &str = "sightglass.user";
 pub(super) const GRPC_STATUS: &str = "sightglass.grpc_status";
 pub(super) const UPSTREAM: &str = "sightglass.upstream";
 pub(super) const ATTEMPT: &str = "sightglass.attempt";

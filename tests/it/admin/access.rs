@@ -82,7 +82,7 @@ fn a_page_of_another_origin_reads_nothing() {
         ),
     ];
     for (headers, may) in cases {
-        for path in ["/", "/api/v1/exchanges", "/api/v1/upstreams"] {
+        for path in ["/", "/api/v1/exchanges", "/api/v1/config"] {
             let answer = proxy.get_admin_with(path, headers);
             assert_eq!(
                 answer.status,

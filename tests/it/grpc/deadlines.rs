@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::rig::{Http2Client, Http2Ending, Http2Upstream, Proxy};
+use super::super::rig::{
+    Client, Config, Http2Client, Http2Ending, Http2Upstream, Proxy, Script, Upstream,
+};
 use super::{CALL, answer, call, config, message, service, status};
-use crate::rig::Upstream;
 
 /// What the service was told of the time that is left, in microseconds.
 fn told_micros(upstream: &Http2Upstream, nth: usize) -> u64 {
@@ -125,16 +126,23 @@ fn a_time_that_cannot_be_read_is_refused_and_one_that_is_up_goes_nowhere() {
 /// The exchange says that its time was up; its connection did nothing wrong.
 #[test]
 fn a_whole_time_that_is_up_in_the_middle_of_a_body_is_no_connection_error() {
-    let upstream =
-        Upstream::answering(|_| super::super::rig::reply(200, &[], vec![b'x'; 64 << 20]));
-    let config =
-        super::super::rig::Config::new(upstream.address()).route("timeout: {total: 300ms}");
+    let length = 64 << 20;
+    let upstream = Upstream::script(
+        Script::new()
+            .read_head()
+            .send(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"
+            ))
+            .send_repeated([b'x'; 1 << 16], length >> 16),
+    );
+    let config = Config::new(upstream.address()).route("timeout: {total: 1s}");
     let proxy = Proxy::start(config);
-    let mut client = super::super::rig::Client::connect(proxy.public());
+    let mut client = Client::connect(proxy.public());
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     // Nothing is read: the answer waits for a client that takes none of it.
     let line = &proxy.wait_log_lines(1)[0];
     assert_eq!(line["outcome"], "http_response_timeout");
+    assert_eq!(line["status"], 200, "its head was out");
     proxy.wait_until("the connection is closed", || {
         proxy.metrics().sum("sightglass_active_connections", &[]) == 0.0
     });
