@@ -14,10 +14,12 @@ use super::reply::{self, Reply};
 use super::upstreams::{balance, protocol};
 use crate::config::{
     Access, Admin, DurationWritten, HeaderEdits, HostPattern, LimitKey, Listener, LogFormat,
-    LogOutput, Match, OtlpProtocol, PathPattern, Plan, RateLimit, Retry, Rewrite, Route, Share,
-    Telemetry, TraceContext, Upstream,
+    LogOutput, Match, OtlpProtocol, PathPattern, Plan, ProxyProtocol, RateLimit, Retry, Rewrite,
+    Route, Share, Telemetry, TraceContext, Upstream,
 };
 use crate::telemetry::looks_secret;
+
+mod tls;
 
 /// What stands in place of a secret.
 const MASKED: &str = "(masked)";
@@ -75,6 +77,9 @@ fn listener(it: &Listener) -> Value {
             "uri": it.limits.uri.to_string(),
             "streams": it.limits.streams,
         },
+        "tls": it.tls.as_ref().map(tls::listener),
+        "proxy_protocol": if it.proxy_protocol { "required" } else { "off" },
+        "redirect_to_https": it.redirect_to_https,
     })
 }
 
@@ -205,6 +210,11 @@ fn upstream(it: &Upstream) -> Value {
         "name": it.name.as_str(),
         "endpoints": endpoints.collect::<Value>(),
         "protocol": protocol(it.protocol),
+        "tls": it.tls.as_ref().map(tls::upstream),
+        "proxy_protocol": it.proxy_protocol.map(|version| match version {
+            ProxyProtocol::V1 => "v1",
+            ProxyProtocol::V2 => "v2",
+        }),
         "balance": balance(it.balance),
         "connect_timeout": time(it.connect_timeout),
         "idle_timeout": time(it.idle_timeout),

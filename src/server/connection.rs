@@ -317,7 +317,7 @@ mod tests {
             ("a request", size_of::<crate::exchange::Request>(), 400),
             ("an attempt's request", size_of::<AttemptRequest>(), 400),
             ("a response", size_of::<crate::exchange::Response>(), 250),
-            ("a record", size_of::<Record>(), 500),
+            ("a record", size_of::<Record>(), 512),
         ];
         for (what, size, limit) in sizes {
             println!("{what}: {size}");

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use foldhash::fast::RandomState;
-use opentelemetry::trace::{Event, Link, SpanContext, SpanKind, Status, TraceFlags, TraceState};
+use opentelemetry::trace::{Event, Link, SpanContext, SpanKind, TraceFlags, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue, StringValue, trace};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use opentelemetry_semantic_conventions::attribute as semconv;
@@ -25,12 +25,14 @@ use super::names::{EndpointNames, Names};
 use super::{Environment, words};
 use crate::config::Plan;
 use crate::exchange::{
-    Attempt, KnownMethod, Outcome, Record, Side, SpanId, SpanRef, TlsFacts, TraceId, TracePlace,
-    Words, grpc,
+    Attempt, KnownMethod, Outcome, Record, SpanId, SpanRef, TlsFacts, TraceId, TracePlace, Words,
 };
-use crate::telemetry::label;
 use crate::telemetry::mask::masked;
 use crate::telemetry::wall::Wall;
+
+mod status;
+
+use status::{client_status, error_type, server_status};
 
 /// Makes spans from records; belongs to the one task that exports.
 #[derive(Debug)]
@@ -418,63 +420,6 @@ fn host_and_port(text: &str, is_tls: bool) -> Option<(&str, u16)> {
     };
     let port = port.and_then(|port| port.parse().ok()).unwrap_or(standard);
     (!host.is_empty()).then_some((host, port))
-}
-
-/// `error.type`: the outcome where it was not served, else the status where it is an error: HTTP's, or gRPC's as a word.
-/// To whom calls (`from` is 400), every status of gRPC but OK is one; to whom is called, what says that it failed.
-fn error_type(
-    outcome: Outcome,
-    (status, grpc_status): (Option<u16>, Option<u8>),
-    from: u16,
-) -> Option<StringValue> {
-    if outcome != Outcome::Served {
-        return Some(outcome.as_str().into());
-    }
-    if let Some(status) = status.filter(|status| *status >= from) {
-        return Some(status.to_string().into());
-    }
-    let is_error = |status: &u8| match from {
-        400 => *status != 0,
-        _ => grpc::is_failure(*status),
-    };
-    grpc_status
-        .filter(is_error)
-        .map(|status| label::grpc_status(status).into())
-}
-
-fn server_status(record: &Record) -> Status {
-    match record.outcome {
-        Outcome::Served if record.is_error() => Status::error(""),
-        Outcome::Served => Status::Unset,
-        _ if record.status >= 500 || is_cut_off(record) => Status::error(record.detail),
-        _ => Status::Unset,
-    }
-}
-
-/// Whether the client did not get the whole of an answer. What the proxy refuses with a 4xx, it answers whole; an
-/// upstream's 4xx that broke off, and a client that went away, were cut off.
-fn is_cut_off(record: &Record) -> bool {
-    record.status < 400
-        || record.outcome.side() == Some(Side::Upstream)
-        || matches!(
-            record.outcome,
-            Outcome::ClientClosed | Outcome::ConnectionWriteTimeout
-        )
-}
-
-fn client_status(attempt: &Attempt) -> Status {
-    match attempt.outcome {
-        Outcome::Served => {
-            let is_error = attempt.status.is_some_and(|status| status >= 400)
-                || attempt.grpc_status.is_some_and(|status| status != 0);
-            if is_error {
-                Status::error("")
-            } else {
-                Status::Unset
-            }
-        }
-        outcome => Status::error(outcome.as_str()),
-    }
 }
 
 /// What exactly went wrong, where somebody noted it.

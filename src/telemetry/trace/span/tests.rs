@@ -1,6 +1,8 @@
 //! Tests of `span`.
 
 use super::super::fixture::{attempt, end, open, plan, route, served};
+use opentelemetry::trace::Status;
+
 use super::*;
 use crate::config::Share;
 use crate::exchange::{KeepReason, Phase, RANDOM, SAMPLED};
