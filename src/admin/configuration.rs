@@ -103,6 +103,8 @@ fn route(it: &Route, upstreams: &[&str]) -> Value {
         "rate_limit": it.rate_limit.as_ref().map(rate_limit),
         "concurrency": it.concurrency,
         "retry": it.retry.as_ref().map(retry),
+        "upgrade": if it.tunnels.websocket { json!(["websocket"]) } else { json!([]) },
+        "connect": it.tunnels.connect,
     });
     let (key, to) = match it.to.as_slice() {
         [one] => ("upstream", json!(name(one.upstream))),

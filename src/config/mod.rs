@@ -56,7 +56,7 @@ pub use plan::{Drain, Plan, Runtime};
 pub use problem::{LoadError, Problem, Problems, Severity};
 pub use retry::{GrpcStatuses, Retry, RetryBudget, RetryWhen};
 pub use route::{
-    HeaderEdits, HostPattern, Match, PathPattern, Rewrite, Route, RouteTimeouts, Split,
+    HeaderEdits, HostPattern, Match, PathPattern, Rewrite, Route, RouteTimeouts, Split, Tunnels,
 };
 pub use secret::Secret;
 pub use telemetry::{

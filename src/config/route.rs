@@ -43,6 +43,8 @@ pub struct Route {
     pub retry: Option<Retry>,
     /// Who may use it.
     pub access: Access,
+    /// Which tunnels a request may ask for.
+    pub tunnels: Tunnels,
 }
 
 /// Which requests a route takes: all conditions together.
@@ -123,6 +125,24 @@ impl Default for RouteTimeouts {
     }
 }
 
+/// Which tunnels a request may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnels {
+    /// WebSockets, over HTTP/1.1 and HTTP/2 (default yes).
+    pub websocket: bool,
+    /// CONNECT: raw bytes to an endpoint of the route's upstream, whatever the client names (default no).
+    pub connect: bool,
+}
+
+impl Default for Tunnels {
+    fn default() -> Self {
+        Self {
+            websocket: true,
+            connect: false,
+        }
+    }
+}
+
 /// What is rewritten before the request goes upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewrite {
@@ -195,6 +215,12 @@ pub(super) struct RouteWritten {
     /// Who may use it (default: everybody).
     #[serde(default)]
     access: AccessWritten,
+    /// What a request may upgrade to: websocket (default [websocket]).
+    #[serde(default)]
+    upgrade: Option<Vec<String>>,
+    /// Whether CONNECT is taken: a tunnel of raw bytes to an endpoint of the upstream (default false).
+    #[serde(default)]
+    connect: bool,
 }
 
 /// One way that a route's traffic goes.
@@ -242,6 +268,7 @@ impl RouteWritten {
         let to = self.check_to(upstreams, at);
         let timeout = self.timeout.check(&at.key("timeout"));
         let rewrite = self.rewrite.check(matches.as_ref(), &at.key("rewrite"));
+        self.check_connect(matches.as_ref(), at);
         let limit = |limit: &RateLimitWritten| limit.check(&at.key("rate_limit"));
         let access = self.access.check(&self.name, &at.key("access"));
         Some(Route {
@@ -260,7 +287,44 @@ impl RouteWritten {
             timeout,
             max_body: self.max_body,
             rewrite,
+            tunnels: Tunnels {
+                websocket: self.check_upgrade(&at.key("upgrade")),
+                connect: self.connect,
+            },
         })
+    }
+
+    /// CONNECT names no path; it is matched as `/`.
+    fn check_connect(&self, matches: Option<&Match>, at: &At<'_>) {
+        let Some(Match { path, .. }) = matches.filter(|_| self.connect) else {
+            return;
+        };
+        let takes = match path {
+            PathPattern::Exact(path) | PathPattern::Prefix(path) => path == "/",
+            PathPattern::Regex(regex) => regex.is_match("/"),
+        };
+        if !takes {
+            at.key("connect").error_hint(
+                "no CONNECT comes to this route: it has no path, and is matched as /",
+                "match it by its host, with path: {prefix: /}",
+            );
+        }
+    }
+
+    /// Whether WebSockets are among what a request may upgrade to.
+    fn check_upgrade(&self, at: &At<'_>) -> bool {
+        let Some(words) = &self.upgrade else {
+            return Tunnels::default().websocket;
+        };
+        for (position, word) in words.iter().enumerate() {
+            if word != "websocket" {
+                at.item(position).error_hint(
+                    format!("{} is nothing that a request can upgrade to", quoted(word)),
+                    "there is: websocket; [] allows none",
+                );
+            }
+        }
+        words.iter().any(|word| word == "websocket")
     }
 
     fn check_to(&self, upstreams: &UpstreamNames<'_>, at: &At<'_>) -> Vec<Split> {

@@ -1,11 +1,13 @@
 //! One try of an exchange at one endpoint.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::phase::PHASES;
-use super::{Outcome, Phase, Side, SpanId, TlsVersion, grpc};
+use super::{Exchange, Outcome, Phase, Side, SpanId, TlsVersion, grpc};
 
-/// One try of an exchange at one endpoint. Times are microseconds since the exchange began.
+/// One try of an exchange at one endpoint. Times are microseconds since the exchange began; only its end may be more than
+/// an hour later, where it is a tunnel or an event stream.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// The upstream, by its place in the plan.
@@ -28,12 +30,14 @@ pub struct Attempt {
     pub is_http2: bool,
     /// The version of TLS that it was made over; `None` in clear text.
     pub tls: Option<TlsVersion>,
+    /// How many Early Hints (103) came before its head; they end here.
+    pub early_hints: u8,
     /// The peer, where a connection was had.
     pub peer: Option<SocketAddr>,
     /// When it began.
     pub started_us: u32,
     /// When it ended: the last body byte, the fault, or the decision to try again.
-    pub ended_us: u32,
+    pub ended_us: u64,
     /// When each phase was first entered; zero where it was not.
     pub(super) entered_us: [u32; PHASES],
 }
@@ -49,6 +53,17 @@ pub struct Carried {
     pub is_http2: bool,
     /// The version of TLS; `None` in clear text.
     pub tls: Option<TlsVersion>,
+}
+
+// === impl Exchange: what is rarely noted of an attempt ===
+
+impl Exchange {
+    /// So many Early Hints (103) came before the head of the present attempt.
+    pub fn note_early_hints(&self, count: u8) {
+        if count > 0 {
+            self.0.note_attempt(|attempt| attempt.early_hints = count);
+        }
+    }
 }
 
 // === impl Attempt ===
@@ -77,9 +92,15 @@ impl Attempt {
         }
     }
 
+    /// How long it took.
+    #[must_use]
+    pub fn lasted(&self) -> Duration {
+        Duration::from_micros(self.ended_us.saturating_sub(u64::from(self.started_us)))
+    }
+
     /// How long it took, in seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
-        f64::from(self.ended_us.saturating_sub(self.started_us)) / 1e6
+        self.lasted().as_secs_f64()
     }
 }

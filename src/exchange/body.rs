@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{Exchange, Outcome, Phase, Timeout, trailers};
+use super::{Exchange, Outcome, Phase, Timeout, Tunnel, trailers};
 
 /// A body that could not be carried on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +55,8 @@ pub enum ResponseBody {
     Full(Bytes),
     /// As the upstream sends it.
     Upstream(UpstreamBody),
+    /// None, and no message follows either: what the connection or stream becomes. Boxed, since it is rare.
+    Tunnel(Box<Tunnel>),
 }
 
 /// A body that an upstream is sending, and the connection it comes over.
@@ -262,6 +264,7 @@ impl std::fmt::Debug for ResponseBody {
             Self::Empty => "Empty",
             Self::Full(_) => "Full",
             Self::Upstream(_) => "Upstream",
+            Self::Tunnel(_) => "Tunnel",
         })
     }
 }
@@ -290,7 +293,7 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
+            Self::Empty | Self::Tunnel(_) => Poll::Ready(None),
             full @ Self::Full(_) => match std::mem::take(full) {
                 Self::Full(data) if !data.is_empty() => Poll::Ready(Some(Ok(Frame::data(data)))),
                 _ => Poll::Ready(None),
@@ -319,7 +322,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::Tunnel(_) => true,
             Self::Full(data) => data.is_empty(),
             Self::Upstream(body) => body.inner.is_end_stream(),
         }
@@ -327,7 +330,7 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Empty => SizeHint::with_exact(0),
+            Self::Empty | Self::Tunnel(_) => SizeHint::with_exact(0),
             Self::Full(data) => SizeHint::with_exact(data.len() as u64),
             Self::Upstream(body) => body.inner.size_hint(),
         }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::on_worker::TaskCut;
 use super::phase::{PHASES, PhaseClock};
 use super::record::KnownMethod;
-use super::state::{Core, Facts, Limits, NEVER};
+use super::state::{Core, Facts, Limits, NEVER, short};
 use super::{
     Attempt, BodyError, Carried, Connection, Entered, Fault, LimitNote, Outcome, Phase, Protocol,
     Record, SpanId, Text, Timeout, TracePlace, grpc, live,
@@ -52,6 +52,8 @@ impl Exchange {
             task: RefCell::new(None),
             protocol,
             is_grpc: Cell::new(false),
+            wish: Cell::new(None),
+            tunnel: Cell::new(None),
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
             facts: RefCell::new(Some(Facts {
@@ -307,7 +309,7 @@ impl Exchange {
     /// An attempt begins: its endpoint is picked, and a connection is looked for. The span id is the one that the upstream will see as its parent.
     pub fn begin_attempt(&self, upstream: u16, endpoint: u16, span_id: SpanId) {
         let now = Instant::now();
-        let started_us = self.0.micros(now);
+        let started_us = short(self.0.micros(now));
         self.0.note(|facts| {
             let attempt = Attempt {
                 upstream,
@@ -320,6 +322,7 @@ impl Exchange {
                 is_resend: false,
                 is_http2: false,
                 tls: None,
+                early_hints: 0,
                 peer: None,
                 started_us,
                 ended_us: 0,
@@ -472,6 +475,7 @@ impl Exchange {
             grpc_status,
             tls: core.connection.tls().cloned(),
             is_stream: facts.is_stream,
+            tunnel: core.tunnel.get(),
             head_after: facts.head_after,
             client: facts.client,
             peer: core.connection.peer(),

@@ -26,6 +26,8 @@ mod state;
 mod tls;
 mod trace;
 mod trailers;
+mod tunnel;
+pub mod websocket;
 
 pub use attempt::{Attempt, Carried};
 pub use body::{BodyError, Lease, RequestBody, ResponseBody};
@@ -36,7 +38,7 @@ pub use gauge::{Entered, Gauge};
 pub use handle::Exchange;
 pub use identity::Identity;
 pub use live::{SWEEP, sweep};
-pub use on_worker::OnThisWorker;
+pub use on_worker::{OnThisWorker, StreamsOnThisWorker};
 pub use outcome::{Outcome, Side};
 pub use phase::{PHASES, Phase, PhaseTimes};
 pub use record::{KeepReason, KnownMethod, Protocol, Record, Text, Words};
@@ -44,5 +46,6 @@ pub use serve::{Arrival, AttemptFault, AttemptRequest, Request, Response, Serve,
 pub use state::{LimitNote, Timeout};
 pub use tls::{ClientCertificate, ClientFields, TlsFacts, TlsVersion};
 pub use trace::{RANDOM, SAMPLED, SpanId, SpanRef, TraceId, TracePlace};
+pub use tunnel::{Ahead, Broken, Duplex, Tunnel, TunnelKind};
 
 use state::Core;

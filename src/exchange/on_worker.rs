@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 thread_local! {
     static POLLED: RefCell<Option<TaskCut>> = const { RefCell::new(None) };
@@ -17,9 +17,22 @@ thread_local! {
 #[derive(Clone, Copy, Debug)]
 pub struct OnThisWorker;
 
+/// Runs the tasks of a client's HTTP/2 connection on this worker: one a stream, and one more where a stream has become a
+/// tunnel. What a stream's task starts shares its end, since nobody else knows of it: hyper hands a tunnel's bytes to a
+/// task that waits for the client's window, and would wait there for ever when the tunnel is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamsOnThisWorker;
+
 /// Ends a task of [`OnThisWorker`] at its next poll.
 #[derive(Clone, Debug, Default)]
-pub(super) struct TaskCut(Rc<Cell<bool>>);
+pub(super) struct TaskCut(Rc<CutState>);
+
+#[derive(Debug, Default)]
+struct CutState {
+    is_cut: Cell<bool>,
+    /// Those of the tasks that share it: nobody else could wake them.
+    wakers: RefCell<Vec<Waker>>,
+}
 
 pin_project_lite::pin_project! {
     /// A task that can be cut. `None` once it was.
@@ -27,6 +40,7 @@ pin_project_lite::pin_project! {
         #[pin]
         task: Option<F>,
         cut: TaskCut,
+        is_shared: bool,
     }
 }
 
@@ -37,6 +51,20 @@ impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisWork
         tokio::task::spawn_local(Cuttable {
             task: Some(task),
             cut: TaskCut::default(),
+            is_shared: false,
+        });
+    }
+}
+
+// === impl StreamsOnThisWorker ===
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for StreamsOnThisWorker {
+    fn execute(&self, task: F) {
+        let parent = TaskCut::of_this_task();
+        tokio::task::spawn_local(Cuttable {
+            task: Some(task),
+            is_shared: parent.is_some(),
+            cut: parent.unwrap_or_default(),
         });
     }
 }
@@ -49,9 +77,19 @@ impl TaskCut {
         POLLED.with_borrow(Clone::clone)
     }
 
-    /// The task ends at its next poll.
+    /// The task ends at its next poll, and what shares its end is woken for that.
     pub(super) fn cut(&self) {
-        self.0.set(true);
+        self.0.is_cut.set(true);
+        for waker in self.0.wakers.borrow_mut().drain(..) {
+            waker.wake();
+        }
+    }
+
+    fn woken_by(&self, waker: &Waker) {
+        let mut wakers = self.0.wakers.borrow_mut();
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
     }
 }
 
@@ -62,8 +100,10 @@ impl<F: Future> Future for Cuttable<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if this.cut.0.get() {
+        if this.cut.0.is_cut.get() {
             this.task.set(None);
+        } else if *this.is_shared {
+            this.cut.woken_by(cx.waker());
         }
         let Some(task) = this.task.as_mut().as_pin_mut() else {
             return Poll::Ready(());

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Attempt, Identity, Outcome, PhaseTimes, TlsFacts, TracePlace, grpc};
+use super::{Attempt, Identity, Outcome, PhaseTimes, TlsFacts, TracePlace, TunnelKind, grpc};
 
 /// What is left of an exchange when it has ended.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub struct Record {
     pub tls: Option<Arc<TlsFacts>>,
     /// Whether the response is an event stream or a tunnel, whose length says nothing about speed.
     pub is_stream: bool,
+    /// What kind of tunnel it became, if it did.
+    pub tunnel: Option<TunnelKind>,
     /// From the first byte to the response head; `None` where no head was sent.
     pub head_after: Option<Duration>,
     /// The client as the trusted proxies in front of us name it, else the peer.

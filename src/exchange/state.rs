@@ -14,7 +14,8 @@ use super::on_worker::TaskCut;
 use super::phase::PhaseClock;
 use super::record::KnownMethod;
 use super::{
-    Attempt, BodyError, Connection, Cut, Entered, Outcome, Phase, Protocol, Text, TracePlace, live,
+    Attempt, BodyError, Connection, Cut, Entered, Outcome, Phase, Protocol, Text, TracePlace,
+    TunnelKind, live,
 };
 
 /// What clones of an [`Exchange`](super::Exchange) share.
@@ -30,6 +31,10 @@ pub(super) struct Core {
     pub(super) protocol: Protocol,
     /// Whether the request is a gRPC call.
     pub(super) is_grpc: Cell<bool>,
+    /// What the client asks its connection or stream to become.
+    pub(super) wish: Cell<Option<TunnelKind>>,
+    /// What it has become.
+    pub(super) tunnel: Cell<Option<TunnelKind>>,
     pub(super) bytes_in: Cell<u64>,
     pub(super) bytes_out: Cell<u64>,
     /// `None` once the exchange has ended.
@@ -86,6 +91,8 @@ pub enum Timeout {
     ClientBody,
     /// A pause of the client in taking the response.
     ClientTaking,
+    /// A pause of a tunnel: nothing moved in either direction.
+    TunnelIdle,
 }
 
 /// What a rate limit said; told to the client.
@@ -126,7 +133,7 @@ impl Core {
     pub(super) fn enter(&self, phase: Phase, now: Instant) {
         self.clock.enter(phase, now);
         if phase > Phase::Backoff {
-            let at = self.micros(now).max(1);
+            let at = short(self.micros(now)).max(1);
             self.note_attempt(|attempt| {
                 let entered = &mut attempt.entered_us[phase.index()];
                 if *entered == 0 && attempt.ended_us == 0 {
@@ -136,9 +143,10 @@ impl Core {
         }
     }
 
-    pub(super) fn micros(&self, now: Instant) -> u32 {
+    /// Microseconds from its first byte until `now`.
+    pub(super) fn micros(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.clock.started());
-        u32::try_from(since.as_micros()).unwrap_or(u32::MAX)
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Wakes the exchange when one of its times is up, and cuts the connection where waking cannot help: a client that
@@ -151,7 +159,7 @@ impl Core {
             return;
         };
         self.expired.set(Some(timeout));
-        if self.clock.phase() == Phase::BodyClient {
+        if self.clock.phase() == Phase::BodyClient && timeout != Timeout::TunnelIdle {
             match self.task.borrow().as_ref() {
                 Some(task) => task.cut(),
                 // The exchange says itself that its time was up: that is no error of its connection.
@@ -174,6 +182,10 @@ impl Core {
             return Some(Timeout::Attempt);
         }
         let since = self.clock.since();
+        if self.tunnel.get().is_some() {
+            let quiet = now.saturating_duration_since(since);
+            return (quiet > limits.idle).then_some(Timeout::TunnelIdle);
+        }
         // Bytes of a connection are progress of its one exchange; on HTTP/2 they may be anybody's.
         let is_alone = self.protocol != Protocol::Http2;
         let paused = |progress: Instant, limit: Duration| {
@@ -192,6 +204,11 @@ impl Core {
             _ => None,
         }
     }
+}
+
+/// What is kept of a moment within the first hour; all but ends lie there.
+pub(super) fn short(micros: u64) -> u32 {
+    u32::try_from(micros).unwrap_or(u32::MAX)
 }
 
 impl Drop for Core {

@@ -14,6 +14,7 @@ pub mod rewrite;
 pub mod route;
 pub mod sanitize;
 pub mod stack;
+pub mod upgrade;
 
 #[cfg(test)]
 mod testing;

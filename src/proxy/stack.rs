@@ -22,6 +22,7 @@ use super::retry::{Resend, Retry, RetryPolicy};
 use super::rewrite::Rewrite;
 use super::route::Route;
 use super::sanitize::{ListenerRules, Sanitize};
+use super::upgrade::Upgrade;
 use crate::config::{self, Plan};
 use crate::exchange::Gauge;
 use crate::telemetry::trace::Traces;
@@ -31,8 +32,11 @@ use crate::upstream::{Balance, Forward, Pools, Upstream};
 /// Around one attempt.
 pub type AttemptStack = ObserveAttempt<AttemptTimeout<Forward>>;
 /// Around the attempts of one route.
-pub type RouteStack =
-    Allow<RateLimit<Authenticate<Concurrency<Deadline<Forwarded<Rewrite<Retry<AttemptStack>>>>>>>>;
+pub type RouteStack = Allow<
+    Upgrade<
+        RateLimit<Authenticate<Concurrency<Deadline<Forwarded<Rewrite<Retry<AttemptStack>>>>>>>,
+    >,
+>;
 /// Around everything.
 pub type Front = ObserveExchange<Respond<Sanitize<HttpsRedirect<Route<RouteStack>>, Traces>>>;
 /// What a request's way through the whole stack is.
@@ -135,6 +139,9 @@ fn route_stack(
     ServiceBuilder::new()
         // The cheapest refusal first: by address.
         .layer(layer_fn(|inner| Allow::new(inner, &route.access)))
+        // What the route does not allow to become a tunnel is refused before it costs an allowance; on the way back it
+        // is above Deadline, whose total ends where a tunnel begins.
+        .layer(layer_fn(|inner| Upgrade::new(inner, route.tunnels)))
         // The next cheapest; above Retry, since a client pays once an exchange.
         .layer(layer_fn(|inner| {
             let limit = parts.allowances.clone();

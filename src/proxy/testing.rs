@@ -114,5 +114,6 @@ pub(crate) fn route(name: &str, path: config::PathPattern) -> config::Route {
         concurrency: None,
         retry: None,
         access: config::Access::default(),
+        tunnels: config::Tunnels::default(),
     }
 }

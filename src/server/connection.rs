@@ -17,10 +17,10 @@ use super::handshake::{Failed, shake_hands};
 use super::io::{ClientIo, Left, Wire, linger};
 use super::proxy_protocol::{self, Header, ReadError};
 use super::sniff::{Opening, opening};
+use super::tunnel::{Answering, Switched, carry_on};
 use super::worker::{ListenerParts, Worker};
 use crate::config;
-use crate::exchange::{Activity, Arrival, Connection, Cut, OnThisWorker};
-use crate::graph::FrontFuture;
+use crate::exchange::{Activity, Arrival, Connection, Cut, StreamsOnThisWorker};
 use crate::telemetry::{Event, ObservedBody, emit};
 
 /// hyper's own default; setting it costs an allocation a request.
@@ -37,6 +37,7 @@ trait Conversation: Future<Output = Result<(), hyper::Error>> {
 struct ToStack {
     worker: Rc<Worker>,
     connection: Rc<Connection>,
+    switched: Switched,
 }
 
 /// Serves a connection to its end, and tells if that was a bad one.
@@ -163,7 +164,9 @@ async fn converse(
     let service = ToStack {
         worker,
         connection: Rc::clone(connection),
+        switched: Switched::default(),
     };
+    let switched = service.switched.clone();
     let head = plan.limits.head.as_usize();
     match opening {
         Opening::Closed => None,
@@ -175,12 +178,18 @@ async fn converse(
             if plan.limits.headers != HYPER_HEADERS {
                 http.max_headers(plan.limits.headers);
             }
-            drive(connection, http.serve_connection(TokioIo::new(io), service)).await
+            let mut conversation = http.serve_connection(TokioIo::new(io), service);
+            let ended = drive(connection, Pin::new(&mut conversation)).await;
+            if let Some(tunnel) = switched.take() {
+                carry_on(connection, tunnel, conversation.into_parts()).await;
+            }
+            ended
         }
         Opening::Http2 => {
             connection.note_http2();
-            let mut http = http2::Builder::new(OnThisWorker);
-            http.max_concurrent_streams(plan.limits.streams)
+            let mut http = http2::Builder::new(StreamsOnThisWorker);
+            http.enable_connect_protocol()
+                .max_concurrent_streams(plan.limits.streams)
                 .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
                 // A client that takes nothing makes us hold this much for each of its streams: hyper's 400 KiB would be
                 // 40 MB for one connection.
@@ -188,14 +197,17 @@ async fn converse(
                 .max_pending_accept_reset_streams(20)
                 .max_local_error_reset_streams(Some(128));
             let io = TokioIo::new(WatchedIo::new(io, Rc::clone(connection)));
-            drive(connection, http.serve_connection(io, service)).await
+            let conversation = pin!(http.serve_connection(io, service));
+            drive(connection, conversation).await
         }
     }
 }
 
 /// Drives a connection until it ends or is cut.
-async fn drive(connection: &Connection, conversation: impl Conversation) -> Option<&'static str> {
-    let mut conversation = pin!(conversation);
+async fn drive(
+    connection: &Connection,
+    mut conversation: Pin<&mut impl Conversation>,
+) -> Option<&'static str> {
     let mut is_winding_down = false;
     let ended = poll_fn(|cx| {
         connection.driven_by(cx.waker());
@@ -282,13 +294,14 @@ fn reason_of(error: &hyper::Error, connection: &Connection) -> Option<&'static s
 impl hyper::service::Service<Request<Incoming>> for ToStack {
     type Response = http::Response<ObservedBody>;
     type Error = std::convert::Infallible;
-    type Future = FrontFuture;
+    type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> FrontFuture {
-        self.worker.call(Arrival {
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let arrival = Arrival {
             request,
             connection: Rc::clone(&self.connection),
-        })
+        };
+        Answering::new(self.worker.call(arrival), self.switched.clone())
     }
 }
 
@@ -298,7 +311,9 @@ impl Conversation for http1::Connection<TokioIo<ClientIo>, ToStack> {
     }
 }
 
-impl Conversation for http2::Connection<TokioIo<WatchedIo<ClientIo>>, ToStack, OnThisWorker> {
+impl Conversation
+    for http2::Connection<TokioIo<WatchedIo<ClientIo>>, ToStack, StreamsOnThisWorker>
+{
     fn wind_down(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
@@ -313,7 +328,7 @@ mod tests {
     #[test]
     fn what_a_request_moves_stays_small() {
         let sizes = [
-            ("the way through the stack", size_of::<FrontFuture>(), 700),
+            ("the way through the stack", size_of::<Answering>(), 700),
             ("a request", size_of::<crate::exchange::Request>(), 400),
             ("an attempt's request", size_of::<AttemptRequest>(), 400),
             ("a response", size_of::<crate::exchange::Response>(), 250),

@@ -18,6 +18,7 @@ mod io;
 pub mod proxy_protocol;
 mod sniff;
 mod sweep;
+mod tunnel;
 mod worker;
 
 pub use bind::{BindError, Bound, bind};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::config::{
     Address, Admin, Balance, Drain, Endpoint, HeaderEdits, Host, Listener, ListenerLimits,
     ListenerTimeouts, Match, Name, PathPattern, Plan, Protocol as Spoken, Rewrite, Route,
-    RouteTimeouts, Runtime, Split, Telemetry, TraceContext, Upstream, UpstreamLimits,
+    RouteTimeouts, Runtime, Split, Telemetry, TraceContext, Tunnels, Upstream, UpstreamLimits,
 };
 use crate::exchange::{
     Carried, Connection, Exchange, Outcome, Phase, Protocol, Record, SpanId, Text, Words,
@@ -64,6 +64,7 @@ pub(super) fn plan(routes: &[&str]) -> Plan {
                 concurrency: None,
                 retry: None,
                 access: crate::config::Access::default(),
+                tunnels: Tunnels::default(),
             })
             .collect(),
         upstreams: routes

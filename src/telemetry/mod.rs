@@ -17,6 +17,7 @@ pub mod metrics;
 mod observe_attempt;
 mod observe_body;
 mod observe_exchange;
+mod observe_tunnel;
 pub mod own_work;
 mod percent;
 pub mod reader;
@@ -34,4 +35,5 @@ pub use metrics::{
 pub use observe_attempt::ObserveAttempt;
 pub use observe_body::{CutOff, ObservedBody};
 pub use observe_exchange::ObserveExchange;
+pub use observe_tunnel::ObservedTunnel;
 pub use set_up::{SetUp, SetUpError, Telemetry};

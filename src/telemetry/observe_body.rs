@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
+use super::ObservedTunnel;
 use super::observe_exchange::Open;
 use crate::exchange::grpc;
 use crate::exchange::{Fault, Outcome, Phase, Protocol, Response, ResponseBody, Timeout};
@@ -33,7 +34,8 @@ pub(super) fn observe(response: Response, open: Open) -> http::Response<Observed
     let headers = response.headers();
     let media_type = headers.get(http::header::CONTENT_TYPE);
     let has_type = |prefix: &[u8]| media_type.is_some_and(|it| it.as_bytes().starts_with(prefix));
-    let is_stream = has_type(b"text/event-stream");
+    let is_tunnel = matches!(response.body(), ResponseBody::Tunnel(_));
+    let is_stream = is_tunnel || has_type(b"text/event-stream");
     let is_grpc = media_type.is_some_and(|it| grpc::is_media_type(it.as_bytes()));
     // Of a response without a body, gRPC's status stands in the head ("Trailers-Only").
     if is_grpc && let Some(status) = grpc::status(headers) {
@@ -60,6 +62,17 @@ pub(super) fn observe(response: Response, open: Open) -> http::Response<Observed
 // === impl ObservedBody ===
 
 impl ObservedBody {
+    /// What the connection or the stream becomes, where it becomes something else; the exchange goes on with it.
+    pub fn take_tunnel(&mut self) -> Option<ObservedTunnel> {
+        match std::mem::take(&mut self.inner) {
+            ResponseBody::Tunnel(tunnel) => Some(ObservedTunnel::new(tunnel, self.open.take())),
+            other => {
+                self.inner = other;
+                None
+            }
+        }
+    }
+
     /// What cannot be carried on. A call is told so in trailers, since its client reads nothing else of a stream that
     /// ends early; for all others the stream or connection is cut.
     fn cut_off(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {

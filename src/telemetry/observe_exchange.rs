@@ -107,7 +107,7 @@ pub(super) struct Open {
 
 impl Open {
     /// Hands it on.
-    fn take(&mut self) -> Self {
+    pub(super) fn take(&mut self) -> Self {
         Self {
             exchange: self.exchange.clone(),
             desk: self.desk.take(),

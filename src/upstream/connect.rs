@@ -18,7 +18,7 @@ use super::stream::{Alert, UpstreamStream};
 use super::tls_fault::handshake_fault;
 use super::{Endpoint, Upstream};
 use crate::config::{Host, Protocol};
-use crate::exchange::{Exchange, Fault, Outcome, Phase, RetryClass, TlsVersion};
+use crate::exchange::{Carried, Exchange, Fault, Outcome, Phase, RetryClass, TlsVersion};
 use crate::tls::ClientTls;
 
 /// A connection that nothing of HTTP has gone over yet.
@@ -79,6 +79,20 @@ pub(super) async fn dial(
     timeout(limit, Box::pin(dialling))
         .await
         .unwrap_or_else(|_| Err(too_late(exchange.phase())))
+}
+
+// === impl End ===
+
+impl End {
+    /// What an attempt has to say of a connection to it.
+    pub(super) fn carried(&self, is_reused: bool, is_http2: bool) -> Carried {
+        Carried {
+            peer: self.peer,
+            is_reused,
+            is_http2,
+            tls: self.tls.as_ref().map(|(version, _)| *version),
+        }
+    }
 }
 
 /// Drives a fresh connection on this worker until it ends, or nobody can use it any more.

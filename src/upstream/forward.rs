@@ -1,6 +1,6 @@
 //! The end of every stack: a connection, the request out, the response head back.
 //!
-//! With its neighbours (`connect`, `find`, `pool`, `pooled`, `http1`, `http2`, `tasks`, `answer`) the only place that knows hyper's client. hyper's
+//! With its neighbours (`connect`, `find`, `pool`, `pooled`, `http1`, `http2`, `tasks`, `tunnel`, `answer`) the only place that knows hyper's client. hyper's
 //! legacy client was rejected: it hides the phases, keeps all hosts under one mutex, and costs a fifth more.
 
 use std::future::Future;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::pool::EndpointPool;
-use super::{Endpoint, Upstream, http1, http2};
+use super::{Endpoint, Upstream, http1, http2, tunnel};
 use crate::config::Protocol;
 use crate::exchange::{
     AttemptFault, AttemptRequest, Exchange, Fault, Outcome, Phase, Response, Side,
@@ -75,6 +75,9 @@ impl Service<AttemptRequest> for Forward {
             return Box::pin(std::future::ready(Err(fault.into())));
         };
         let sample = Sample::begin(&pool.endpoint, &attempt.request.exchange);
+        if let Some(kind) = attempt.request.exchange.wish() {
+            return Box::pin(tunnel::open(kind, upstream, pool, attempt, sample));
+        }
         // HTTP/2 first: what is idle beside it is left over.
         let may_share = match upstream.plan.protocol {
             Protocol::Http1 => false,

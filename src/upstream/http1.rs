@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use super::answer::{HostBy, fault_of, from_upstream, give_back, send_phase, unsent};
 use super::connect::{Dialled, End, dial, drive, take_place};
 use super::forward::Sample;
+use super::hints::{Hints, Watched};
 use super::places::Place;
 use super::pool::EndpointPool;
 use super::pooled::Http1;
@@ -54,10 +55,14 @@ pub(super) fn send(
     let keeps = connection.common.is_for_many();
     let (request, host) = to_http1(request, endpoint, keeps);
     send_phase(&exchange, request.body());
+    connection.hints.await_head();
     let sending = connection.sender.borrow_mut().try_send_request(request);
     async move {
         let result = match sending.await {
-            Ok(response) => from_upstream(response, connection as Rc<dyn Lease>),
+            Ok(response) => {
+                exchange.note_early_hints(connection.hints.take());
+                from_upstream(response, connection as Rc<dyn Lease>)
+            }
             Err(error) => {
                 let fault = fault_of(error.error(), connection.common.alert());
                 let unsent = unsent(error, &exchange, host).filter(|_| is_reused);
@@ -69,7 +74,7 @@ pub(super) fn send(
     }
 }
 
-async fn open(
+pub(super) async fn open(
     upstream: &Arc<Upstream>,
     pool: &Rc<EndpointPool>,
     exchange: &Exchange,
@@ -87,17 +92,19 @@ pub(super) async fn begin(
     end: End,
     io: TokioIo<UpstreamStream>,
 ) -> Result<Rc<Http1>, Fault> {
+    let hints = Arc::<Hints>::default();
+    let io = TokioIo::new(Watched::new(io.into_inner(), &hints));
     let (sender, driver) = http1::Builder::new()
         .handshake::<_, RequestBody>(io)
         .await
         .map_err(|error| fault_of(&error, None))?;
-    let common = drive(upstream, place, end, driver);
-    Ok(pool.admit_http1(sender, common))
+    let common = drive(upstream, place, end, driver.with_upgrades());
+    Ok(pool.admit_http1(sender, common, hints))
 }
 
 /// The request as it goes over HTTP/1.1: origin form, and a `Host`, which an HTTP/1.0 client may have left out. `keeps`
 /// says whether another request may follow on the connection.
-fn to_http1(
+pub(super) fn to_http1(
     request: Request,
     endpoint: &Endpoint,
     keeps: bool,

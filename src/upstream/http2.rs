@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -75,11 +75,7 @@ async fn send_on(
     let is_reused = connection.served.replace(true);
     let stream = Stream::open(connection, load);
     exchange.note_connection(stream.connection.common.carried(is_reused, true));
-    let scheme = if upstream.tls.is_some() {
-        Scheme::HTTPS
-    } else {
-        Scheme::HTTP
-    };
+    let scheme = scheme(upstream);
     // What h2 has taken it does not give back, also where the peer says that it has not looked at it (RFC 9113 §8.7).
     let kept = request.body.is_empty().then(|| request.head.clone());
     let (request, host) = to_http2(request, &pool.endpoint, scheme);
@@ -136,7 +132,12 @@ pub(super) async fn begin(
     let asked = Rc::downgrade(&connection);
     let driver = poll_fn(move |cx| Pin::new(&mut *connection.borrow_mut()).poll(cx));
     let common = drive(upstream, place, end, driver);
-    let admitted = pool.admit_http2(sender, common, opening);
+    let spoken_to = Weak::clone(&asked);
+    let takes_connect = move || {
+        let known = spoken_to.upgrade();
+        known.is_some_and(|it| it.borrow().is_extended_connect_protocol_enabled())
+    };
+    let admitted = pool.admit_http2(sender, common, opening, Box::new(takes_connect));
     let told = Rc::downgrade(&admitted);
     tasks.after_turn(move || {
         let (Some(asked), Some(told)) = (asked.upgrade(), told.upgrade()) else {
@@ -150,8 +151,17 @@ pub(super) async fn begin(
     Ok(admitted)
 }
 
+/// What the upstream's requests say of how they come.
+pub(super) fn scheme(upstream: &Upstream) -> Scheme {
+    if upstream.tls.is_some() {
+        Scheme::HTTPS
+    } else {
+        Scheme::HTTP
+    }
+}
+
 /// The request as it goes over HTTP/2: the host becomes the authority (RFC 9113 §8.3.1).
-fn to_http2(
+pub(super) fn to_http2(
     request: Request,
     endpoint: &Endpoint,
     scheme: Scheme,

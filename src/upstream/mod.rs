@@ -11,6 +11,7 @@ mod connect;
 mod endpoint;
 mod find;
 mod forward;
+mod hints;
 mod http1;
 mod http2;
 mod places;
@@ -22,6 +23,7 @@ mod set;
 mod stream;
 mod tasks;
 mod tls_fault;
+mod tunnel;
 
 pub use balance::{Balance, Candidates, Pick};
 pub use endpoint::Endpoint;

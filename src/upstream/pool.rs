@@ -14,6 +14,7 @@ use hyper::client::conn::{http1, http2};
 use tokio::time::Instant;
 
 use super::capacity::{Capacity, Opening};
+use super::hints::Hints;
 use super::pooled::{Common, Http1, Http2};
 use super::{Endpoint, Upstream};
 use crate::exchange::{RequestBody, clock};
@@ -119,9 +120,10 @@ impl EndpointPool {
         self: &Rc<Self>,
         sender: http1::SendRequest<RequestBody>,
         common: Common,
+        hints: Arc<Hints>,
     ) -> Rc<Http1> {
         self.speaks_http1.set(true);
-        Rc::new(Http1::new(sender, common, Rc::downgrade(self)))
+        Rc::new(Http1::new(sender, common, hints, Rc::downgrade(self)))
     }
 
     /// Takes in a fresh HTTP/2 connection. It takes one stream until its peer has said how many it may take, and those who
@@ -131,10 +133,11 @@ impl EndpointPool {
         sender: http2::SendRequest<RequestBody>,
         common: Common,
         opening: Option<Opening>,
+        takes_connect: Box<dyn Fn() -> bool>,
     ) -> Rc<Http2> {
         self.speaks_http1.set(false);
         let capacity = Rc::clone(&self.capacity);
-        let connection = Rc::new(Http2::new(sender, common, capacity, opening));
+        let connection = Rc::new(Http2::new(sender, common, capacity, opening, takes_connect));
         self.shared.borrow_mut().push(Rc::clone(&connection));
         connection
     }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::Upstream;
 use super::capacity::{Capacity, Opening, STREAMS};
 use super::connect::End;
+use super::hints::Hints;
 use super::places::Place;
 use super::pool::EndpointPool;
 use crate::exchange::{Carried, Entered, Lease, RequestBody, clock};
@@ -29,6 +30,7 @@ pub(super) struct Common {
 pub(super) struct Http1 {
     pub(super) common: Common,
     pub(super) sender: RefCell<http1::SendRequest<RequestBody>>,
+    pub(super) hints: Arc<Hints>,
     home: Weak<EndpointPool>,
     load: RefCell<Option<Entered>>,
     idle_since: Cell<Instant>,
@@ -45,6 +47,8 @@ pub(super) struct Http2 {
     most: Cell<u32>,
     is_retired: Cell<bool>,
     pub(super) served: Cell<bool>,
+    takes_connect: Box<dyn Fn() -> bool>,
+    takes_none: Cell<bool>,
     idle_since: Cell<Instant>,
 }
 
@@ -95,12 +99,7 @@ impl Common {
 
     /// What an attempt has to say of it.
     pub(super) fn carried(&self, is_reused: bool, is_http2: bool) -> Carried {
-        Carried {
-            peer: self.end.peer,
-            is_reused,
-            is_http2,
-            tls: self.end.tls.as_ref().map(|(version, _)| *version),
-        }
+        self.end.carried(is_reused, is_http2)
     }
 
     /// The alert with which the upstream has ended TLS, if it has.
@@ -122,11 +121,13 @@ impl Http1 {
     pub(super) fn new(
         sender: http1::SendRequest<RequestBody>,
         common: Common,
+        hints: Arc<Hints>,
         home: Weak<EndpointPool>,
     ) -> Self {
         Self {
             common,
             sender: RefCell::new(sender),
+            hints,
             home,
             load: RefCell::default(),
             idle_since: Cell::new(clock::coarse()),
@@ -171,6 +172,7 @@ impl Http2 {
         common: Common,
         capacity: Rc<Capacity>,
         opening: Option<Opening>,
+        takes_connect: Box<dyn Fn() -> bool>,
     ) -> Self {
         Self {
             common,
@@ -181,6 +183,8 @@ impl Http2 {
             most: Cell::new(1),
             is_retired: Cell::new(false),
             served: Cell::new(false),
+            takes_connect,
+            takes_none: Cell::new(false),
             idle_since: Cell::new(clock::coarse()),
         }
     }
@@ -221,6 +225,21 @@ impl Http2 {
         if self.opening.borrow().is_some() {
             self.allow(STREAMS as usize);
         }
+    }
+
+    /// Whether its peer has said that it takes extended CONNECT (RFC 8441 §3).
+    pub(super) fn takes_connect(&self) -> bool {
+        (self.takes_connect)()
+    }
+
+    /// It has had the time to say so, and did not.
+    pub(super) fn note_takes_none(&self) {
+        self.takes_none.set(true);
+    }
+
+    /// Whether it has had the time to say so, and did not.
+    pub(super) fn takes_none(&self) -> bool {
+        self.takes_none.get()
     }
 
     /// Whether its peer has not spoken yet.

@@ -35,6 +35,7 @@ mod rig;
 mod routes;
 mod tls;
 mod traces;
+mod tunnels;
 mod upstream_http2;
 mod upstream_pool;
 mod upstream_tls;

@@ -175,7 +175,7 @@ upstreams: [{name: u, endpoints: [{address: a:1}, {adress: 5}]}, v]
         [
             "1:32: listeners[0].address: expected text, found a list",
             "3:3: routes[0]: expected a map of keys: name, match, upstream, split, timeout, max_body, rewrite, request_headers, \
-             response_headers, rate_limit, concurrency, retry, access, found the number 5",
+             response_headers, rate_limit, concurrency, retry, access, upgrade, connect, found the number 5",
             "4:28: routes[1].match.hosts: expected a list, found the number 7 (such as [7])",
             "4:63: routes[1].retry.attempts: expected a whole number, 0 or more, found the text \"x\" (such as 3)",
             "6:42: routes[3].upstrem: unknown key (did you mean upstream?)",

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::RetryBudget;
 use crate::config;
@@ -38,7 +38,9 @@ impl RetryPolicy {
     /// gRPC is named.
     #[must_use]
     pub fn covers(&self, request: &Request) -> Option<Extent> {
-        if self.plan.methods.contains(&request.head.method) {
+        let method = &request.head.method;
+        // CONNECT sends nothing until there is a connection, and then that is its answer.
+        if self.plan.methods.contains(method) || *method == Method::CONNECT {
             return Some(Extent::Whole);
         }
         (!self.plan.when.grpc.is_empty() && request.exchange.is_grpc()).then_some(Extent::Call)

@@ -7,8 +7,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 
 use super::fields::{HopField, HopSet, Kind, elements, kind};
+use super::wish::wish;
 use super::{ListenerRules, host};
-use crate::exchange::{Fault, Outcome};
+use crate::exchange::{Fault, Outcome, TunnelKind};
 
 /// What one pass over the fields has seen.
 #[derive(Debug, Default)]
@@ -51,6 +52,8 @@ pub(super) struct Verdict {
     pub(super) takes_trailers: bool,
     /// How often it may still be forwarded, where that is counted.
     pub(super) max_forwards: Option<u64>,
+    /// What it asks to become.
+    pub(super) wish: Option<TunnelKind>,
 }
 
 /// The longest request id.
@@ -106,9 +109,12 @@ pub(super) fn judge(
     check_size(head, rules)?;
     check_method(&head.method)?;
     let host = settle_host(head, seen)?;
-    let path = path?;
+    let wish = wish(head, seen)?;
+    let mut path = path?;
     let is_star = head.uri.path() == "*";
-    if head.uri.path_and_query().is_none() || is_star && head.method != Method::OPTIONS {
+    if wish == Some(TunnelKind::Connect) {
+        path = Some(PathAndQuery::from_static("/")); // it has none, and routes have
+    } else if head.uri.path_and_query().is_none() || is_star && head.method != Method::OPTIONS {
         return Err(refuse("the request target is not of a form for its method"));
     }
     check_framing(head, counts)?;
@@ -132,6 +138,7 @@ pub(super) fn judge(
         path,
         takes_trailers,
         max_forwards: forwards_left(head, counts)?,
+        wish,
     })
 }
 
@@ -157,11 +164,10 @@ fn check_size(head: &Parts, rules: &ListenerRules) -> Result<(), Fault> {
     Ok(())
 }
 
-/// CONNECT asks for a tunnel, which a reverse proxy has no use for. TRACE would show its caller the fields that proxies
-/// on the way add, credentials among them.
+/// TRACE would show its caller the fields that proxies on the way add, credentials among them.
 fn check_method(method: &Method) -> Result<(), Fault> {
-    if *method == Method::CONNECT || *method == Method::TRACE {
-        let detail = "CONNECT and TRACE are not carried";
+    if *method == Method::TRACE {
+        let detail = "TRACE is not carried";
         return Err(Fault::new(Outcome::HttpRequestDenied, detail).with_status(405));
     }
     Ok(())

@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderValue, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use ipnet::IpNet;
 use tower::Service;
 
@@ -32,7 +32,8 @@ use super::forwarded::{X_REQUEST_ID, address};
 use super::refused::OrRefused;
 use crate::config::{Listener, TraceContext};
 use crate::exchange::{
-    Exchange, Fault, KnownMethod, Outcome, Request, Response, Serve, Text, TracePlace, Words,
+    Exchange, Fault, KnownMethod, Outcome, Request, Response, Serve, Text, TracePlace, TunnelKind,
+    Words,
 };
 
 use crate::telemetry::trace::Traces;
@@ -40,6 +41,7 @@ use crate::telemetry::trace::Traces;
 mod fields;
 pub mod host;
 mod judge;
+mod wish;
 
 use fields::Kind;
 use judge::{Counts, Seen, Verdict, judge};
@@ -149,7 +151,11 @@ impl<S, T: PlaceTrace> Sanitize<S, T> {
         counts.has_broken_id = rules.request_id && counts.request_ids > 0 && id.is_none();
         let follow = rules.follows(is_trusted, client);
         exchange.note_trace(self.trace.place(&mut head.headers, follow));
-        apply(head, counts, verdict?, is_trusted);
+        let verdict = verdict?;
+        if let Some(kind) = verdict.wish {
+            exchange.note_wish(kind);
+        }
+        apply(head, counts, verdict, is_trusted);
         Ok(())
     }
 }
@@ -187,6 +193,9 @@ impl<F: Future<Output = Result<Response, Fault>>> Future for SanitizeFuture<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.project().inner.poll(cx).map_ok(|mut response| {
             clean_response(response.headers_mut());
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                say_upgrade(response.headers_mut());
+            }
             response
         })
     }
@@ -261,6 +270,10 @@ fn apply(head: &mut Parts, counts: Counts, verdict: Verdict, is_trusted: bool) {
     if let Some(host) = verdict.host {
         headers.insert(header::HOST, host);
     }
+    if verdict.wish == Some(TunnelKind::WebSocket) {
+        // A WebSocket is asked for with GET, as routes and retries know it, also where HTTP/2 says it otherwise.
+        head.method = Method::GET;
+    }
     if verdict.path.is_some() || head.uri.authority().is_some() {
         let mut parts = http::uri::Parts::default();
         parts.path_and_query = verdict.path.or_else(|| head.uri.path_and_query().cloned());
@@ -269,6 +282,13 @@ fn apply(head: &mut Parts, counts: Counts, verdict: Verdict, is_trusted: bool) {
 }
 
 // === on the way back ===
+
+/// That the client's connection is a WebSocket from now on: the only thing that it can have become (RFC 9110 §7.8).
+#[cold]
+fn say_upgrade(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+}
 
 /// Takes out what concerned the upstream's connection, and a length beside a transfer coding: the coding has decided
 /// (RFC 9112 §6.3), and hyper's server would not send both.

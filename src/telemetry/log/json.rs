@@ -69,7 +69,7 @@ impl JsonWriter {
             key(out, ",\"started_ms\":");
             micros(out, attempt.started_us);
             key(out, ",\"ended_ms\":");
-            micros(out, attempt.ended_us);
+            thousandths(out, attempt.ended_us);
             if attempt.is_resend {
                 key(out, ",\"resend\":true");
             }
@@ -230,6 +230,9 @@ fn request(out: &mut Vec<u8>, record: &Record, words: &Words<'_>) {
         text(out, ",\"query\":\"", &mask::masked(words.query));
     }
     word(out, ",\"protocol\":\"", protocol(record.protocol));
+    if let Some(tunnel) = record.tunnel {
+        word(out, ",\"tunnel\":\"", tunnel.as_str());
+    }
 }
 
 fn attempts(out: &mut Vec<u8>, plan: &Plan, record: &Record) {
@@ -250,7 +253,11 @@ fn attempts(out: &mut Vec<u8>, plan: &Plan, record: &Record) {
         }
         word(out, "\"outcome\":\"", attempt.outcome.as_str());
         key(out, ",\"duration_ms\":");
-        micros(out, attempt.ended_us.saturating_sub(attempt.started_us));
+        millis(out, attempt.lasted());
+        if attempt.early_hints > 0 {
+            key(out, ",\"early_hints\":");
+            integer(out, u64::from(attempt.early_hints));
+        }
         key(out, ",\"reused\":");
         key(out, if attempt.is_reused { "true}" } else { "false}" });
     }

@@ -192,8 +192,7 @@ impl Tally {
                 let attempts = series.attempts.get((attempt.status, attempt.outcome), || {
                     sources.attempts(attempt)
                 });
-                let micros = attempt.ended_us.saturating_sub(attempt.started_us);
-                observe(attempts, u64::from(micros) * 1000, attempt.span_id);
+                observe(attempts, nanos(attempt.lasted()), attempt.span_id);
                 if let Some(endpoint) = series.endpoints.get_mut(usize::from(attempt.endpoint)) {
                     endpoint
                         .attempts

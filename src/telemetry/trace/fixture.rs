@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::config::{
     Address, Admin, Balance, Drain, Endpoint, HeaderEdits, Host, Listener, ListenerLimits,
     ListenerTimeouts, Match, Name, PathPattern, Plan, Protocol as Speaks, Rewrite, Route,
-    RouteTimeouts, Runtime, Split, Telemetry, TraceContext, Upstream, UpstreamLimits,
+    RouteTimeouts, Runtime, Split, Telemetry, TraceContext, Tunnels, Upstream, UpstreamLimits,
 };
 use crate::exchange::{
     Carried, Connection, Exchange, Gauge, Outcome, Phase, Protocol, Record, SpanId, Text,
@@ -62,6 +62,7 @@ pub(super) fn plan() -> Plan {
             concurrency: None,
             retry: None,
             access: crate::config::Access::default(),
+            tunnels: Tunnels::default(),
         }],
         upstreams: vec![Upstream {
             name: Name::new("shop"),

@@ -151,6 +151,9 @@ impl SpanMaker {
         if let Some(identity) = &record.identity {
             all.push(KeyValue::new(words::USER, copied(&identity.name)));
         }
+        if let Some(tunnel) = record.tunnel {
+            all.push(KeyValue::new(words::TUNNEL, tunnel.as_str()));
+        }
         all
     }
 
@@ -225,7 +228,7 @@ impl SpanMaker {
             span_kind: SpanKind::Client,
             name: Cow::Borrowed(method_name(record.method)),
             start_time: at(attempt.started_us),
-            end_time: at(attempt.ended_us.max(attempt.started_us)),
+            end_time: at(attempt.started_us) + attempt.lasted(),
             attributes: self.client_attributes(record, names, order, attempt),
             dropped_attributes_count: 0,
             events: phase_events(attempt, at),
@@ -275,6 +278,10 @@ impl SpanMaker {
         let status = (attempt.status, attempt.grpc_status);
         if let Some(error) = error_type(attempt.outcome, status, 400) {
             all.push(KeyValue::new(semconv::ERROR_TYPE, error));
+        }
+        if attempt.early_hints > 0 {
+            let count = i64::from(attempt.early_hints);
+            all.push(KeyValue::new(words::EARLY_HINTS, count));
         }
         if order > 0 {
             let count = i64::from(order);

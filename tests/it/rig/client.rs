@@ -6,7 +6,7 @@
 //! `read_response` twice.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,6 +60,10 @@ impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)
             .unwrap_or_else(|error| panic!("the client cannot connect to {address}: {error}"));
+        Self::over(stream)
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream
             .set_nodelay(true)
             .expect("a connected socket takes options");
@@ -72,6 +76,12 @@ impl Client {
         Self {
             wire: Wire::new(Arc::new(stream)),
         }
+    }
+
+    /// The other end of a connection to this listener: a peer that the test plays itself.
+    pub(crate) fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = listener.accept().expect("somebody connects");
+        Self::over(stream)
     }
 
     /// The client's own address: the peer that the proxy sees.

@@ -57,7 +57,8 @@ pub(crate) use client::{Client, Response, get, get_with, post, request_bytes};
 pub(crate) use collector::{Collector, Kind, Link, Mode, Span, SpanEvent, SpanStatus};
 pub(crate) use config::Config;
 pub(crate) use http2::{
-    Http2Answer, Http2Client, Http2Ending, Http2Request, Http2Response, Http2Stream, Http2Upstream,
+    Http2Answer, Http2Client, Http2Ending, Http2Peer, Http2PeerStream, Http2Request, Http2Response,
+    Http2Stream, Http2Upstream,
 };
 pub(crate) use metrics::{Metrics, Sample};
 pub(crate) use port::Port;

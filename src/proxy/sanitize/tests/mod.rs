@@ -211,17 +211,42 @@ fn what_is_too_much_is_refused() {
 }
 
 #[test]
-fn tunnels_and_traces_are_denied() {
-    for (method, uri) in [("CONNECT", "a.test:80"), ("TRACE", "/")] {
-        let ran = Ran::of(request(
-            PEER,
-            Version::HTTP_11,
-            method,
-            uri,
-            &["host: a.test"],
-        ));
-        assert_eq!(ran.went.err(), Some((405, Outcome::HttpRequestDenied)));
-    }
+fn traces_are_denied() {
+    let lines = ["host: a.test"];
+    let ran = Ran::of(request(PEER, Version::HTTP_11, "TRACE", "/", &lines));
+    assert_eq!(ran.went.err(), Some((405, Outcome::HttpRequestDenied)));
+}
+
+#[test]
+fn a_connect_goes_on_as_a_request_for_the_root_of_its_host() {
+    let lines = ["host: other.test"];
+    let target = "a.test:80";
+    let ran = Ran::of(request(PEER, Version::HTTP_11, "CONNECT", target, &lines));
+    let head = ran.head();
+    assert_eq!(
+        (head.method.as_str(), head.uri.to_string().as_str()),
+        ("CONNECT", "/")
+    );
+    assert_eq!(head.headers["host"], target);
+    assert_eq!(ran.record.text.words().host, target);
+}
+
+#[test]
+fn of_a_handshake_only_the_connections_own_fields_stay_behind() {
+    let lines = [
+        "host: a.test",
+        "connection: upgrade",
+        "upgrade: websocket",
+        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        "sec-websocket-version: 13",
+    ];
+    let ran = Ran::of(request(PEER, Version::HTTP_11, "GET", "/chat", &lines));
+    let mut names: Vec<_> = ran.head().headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["host", "sec-websocket-key", "sec-websocket-version"]
+    );
 }
 
 #[test]

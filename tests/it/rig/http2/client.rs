@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
+use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::net::TcpStream;
@@ -131,6 +132,39 @@ impl Http2Client {
             .body(())
             .expect("the test gives a valid request");
         *request.headers_mut() = headers;
+        self.open_request(request, is_end)
+    }
+
+    /// Asks for a tunnel to `authority` (RFC 9113 §8.5).
+    pub(crate) fn tunnel(&self, authority: &str) -> Result<Http2Stream<'_>, h2::Error> {
+        let request = Request::connect(authority).body(());
+        self.open_request(request.expect("the test gives a valid authority"), false)
+    }
+
+    /// Asks for a tunnel of this protocol (RFC 8441), once the proxy has said that it takes such.
+    pub(crate) fn upgrade(
+        &self,
+        protocol: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Http2Stream<'_>, h2::Error> {
+        super::super::wait_until("the proxy takes extended CONNECT", || {
+            self.sender.is_extended_connect_protocol_enabled()
+        });
+        let uri = format!("http://{}{path}", self.authority);
+        let mut request = Request::connect(uri)
+            .extension(Protocol::from(protocol))
+            .body(())
+            .expect("the test gives a valid request");
+        *request.headers_mut() = header_map(headers);
+        self.open_request(request, false)
+    }
+
+    fn open_request(
+        &self,
+        request: Request<()>,
+        is_end: bool,
+    ) -> Result<Http2Stream<'_>, h2::Error> {
         let sender = self.sender.clone();
         within(&self.reactor, "room for a stream", async {
             let (response, send) = sender.ready().await?.send_request(request, is_end)?;
@@ -166,6 +200,17 @@ impl Http2Stream<'_> {
         } else {
             self.send.send_trailers(header_map(trailers))
         }
+    }
+
+    /// Sends without more than the other side's window takes: as much as it has taken within the patience of a test.
+    pub(crate) fn send_within_window(&mut self, piece: impl AsRef<[u8]>) -> Result<(), h2::Error> {
+        let piece = Bytes::copy_from_slice(piece.as_ref());
+        let reactor = &self.client.reactor;
+        within(
+            reactor,
+            "room in a stream's window",
+            super::send_all(&mut self.send, piece, false),
+        )
     }
 
     /// Resets the stream.
@@ -238,7 +283,7 @@ impl Http2Response {
     clippy::disallowed_methods,
     reason = "a test's own thread waits; it is no worker and no runtime runs on it"
 )]
-fn within<T>(reactor: &Reactor, what: &str, work: impl Future<Output = T>) -> T {
+pub(super) fn within<T>(reactor: &Reactor, what: &str, work: impl Future<Output = T>) -> T {
     let result = reactor
         .handle
         .block_on(async { timeout(PATIENCE, work).await });

@@ -5,15 +5,17 @@
 //! each connection, so that PING and SETTINGS are answered while the test does something else.
 
 mod client;
+mod peer;
 mod upstream;
 
 use bytes::{Bytes, BytesMut};
-use h2::RecvStream;
+use h2::{RecvStream, SendStream};
 use http::HeaderMap;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
 pub(crate) use client::{Http2Client, Http2Response, Http2Stream};
+pub(crate) use peer::{Http2Peer, Http2PeerStream};
 pub(crate) use upstream::{Http2Answer, Http2Ending, Http2Request, Http2Upstream};
 
 /// A current-thread runtime that runs until it is dropped.
@@ -69,6 +71,24 @@ pub(super) async fn read_body(
         bytes.extend_from_slice(&piece);
     }
     body.trailers().await
+}
+
+/// Sends within the client's window: what is sent is what it can take, so a reset after it overtakes nothing.
+pub(super) async fn send_all(
+    stream: &mut SendStream<Bytes>,
+    mut bytes: Bytes,
+    is_end: bool,
+) -> Result<(), h2::Error> {
+    while !bytes.is_empty() {
+        stream.reserve_capacity(bytes.len());
+        let Some(capacity) = std::future::poll_fn(|context| stream.poll_capacity(context)).await
+        else {
+            return Ok(());
+        };
+        let piece = bytes.split_to(capacity?.min(bytes.len()));
+        stream.send_data(piece, is_end && bytes.is_empty())?;
+    }
+    Ok(())
 }
 
 /// Field names and values as a header map.

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response};
 use serde_json::json;
 
 use super::super::port::{Arrival, Port};
-use super::{header_map, read_body, small_runtime};
+use super::{header_map, read_body, send_all, small_runtime};
 
 /// An h2c upstream on a free port of 127.0.0.1.
 pub(crate) struct Http2Upstream {
@@ -305,24 +305,6 @@ impl Session {
         };
         requests(&self.seen)[at].error = Some(said);
     }
-}
-
-/// Sends within the client's window: what is sent is what it can take, so a reset after it overtakes nothing.
-async fn send_all(
-    stream: &mut SendStream<Bytes>,
-    mut bytes: Bytes,
-    is_end: bool,
-) -> Result<(), h2::Error> {
-    while !bytes.is_empty() {
-        stream.reserve_capacity(bytes.len());
-        let Some(capacity) = std::future::poll_fn(|context| stream.poll_capacity(context)).await
-        else {
-            return Ok(());
-        };
-        let piece = bytes.split_to(capacity?.min(bytes.len()));
-        stream.send_data(piece, is_end && bytes.is_empty())?;
-    }
-    Ok(())
 }
 
 fn requests(seen: &Mutex<Vec<Http2Request>>) -> MutexGuard<'_, Vec<Http2Request>> {
