@@ -1,4 +1,7 @@
-//! Clients and services that we did not write, through the proxy: curl, h2load, Python's http.server and grpcio.
+//! Clients and services that we did not write, through the proxy: curl, h2load, Python's http.server and grpcio;
+//! [`sockets`] has the WebSockets.
+
+mod sockets;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -19,12 +22,17 @@ pub(super) struct Served {
 impl Served {
     /// Starts a program that prints its port as its first line.
     pub(super) fn start(python: &PathBuf, script: &str) -> Self {
-        let mut child = Command::new(python)
-            .args(["-u", "-c", script])
+        Self::run(python, &["-u", "-c", script])
+    }
+
+    /// The same of any program.
+    fn run(program: &PathBuf, arguments: &[&str]) -> Self {
+        let mut child = Command::new(program)
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("python starts");
+            .expect("it starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output is ours");
         BufReader::new(stdout)
