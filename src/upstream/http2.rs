@@ -29,10 +29,12 @@ use crate::exchange::{
     AttemptFault, AttemptRequest, Entered, Fault, Lease, Request, RequestBody, Response, RetryClass,
 };
 
-/// How much of one answer's body a peer may send before we have taken it.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// The same for all answers of a connection together.
-const CONNECTION_WINDOW: u32 = 4 << 20;
+/// How much of one answer's body a peer may send before we have taken it: at 25 ms of round trip some 50 MB/s
+/// (`docs/performance.md`).
+const STREAM_WINDOW: u32 = 2 << 20;
+/// The same for all answers of a connection together, which bounds what slow clients hold in memory: four that take
+/// nothing fill it, and then the others of that connection wait for them.
+const CONNECTION_WINDOW: u32 = 8 << 20;
 /// The largest response head.
 const LARGEST_HEAD: u32 = 64 << 10;
 
