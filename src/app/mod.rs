@@ -107,15 +107,7 @@ pub fn run(app: App) -> Result<(), StartError> {
         let graph = Arc::new(ArcSwap::from_pointee(graph));
         telemetry.adopt(&plan, 1);
         reload::tell_unverified(&plan);
-        // What is drawn at each scrape is held weakly there and kept here.
-        let drawn: Vec<Arc<dyn Draw>> = vec![
-            graph::draw(&graph),
-            Arc::clone(telemetry.ledger()) as _,
-            Arc::clone(&certificates) as _,
-        ];
-        drawn
-            .iter()
-            .for_each(|draw| telemetry.catalogue().draw_with(Arc::downgrade(draw)));
+        let drawn = drawn(&telemetry, &graph, &certificates);
         let threads = Threads::start(&plan, bound, &graph, &telemetry, &certificates)?;
         let sources = sources::of(&telemetry, &graph, listening.clone());
         let socket = admin_bound.sockets.swap_remove(0);
@@ -183,6 +175,23 @@ pub fn load(file: &Path) -> Result<Loaded, LoadError> {
         return Err(Problems(loaded.warnings).into());
     }
     Ok(loaded)
+}
+
+/// What is drawn at each scrape. The catalogue holds it weakly; it is drawn as long as the answer is kept.
+fn drawn(
+    telemetry: &Telemetry,
+    graph: &Arc<ArcSwap<Graph>>,
+    certificates: &Arc<Certificates>,
+) -> Vec<Arc<dyn Draw>> {
+    let drawn: Vec<Arc<dyn Draw>> = vec![
+        graph::draw(graph),
+        Arc::clone(telemetry.ledger()) as _,
+        Arc::clone(certificates) as _,
+    ];
+    drawn
+        .iter()
+        .for_each(|draw| telemetry.catalogue().draw_with(Arc::downgrade(draw)));
+    drawn
 }
 
 /// Admin, export, discovery and signals run on it.

@@ -20,6 +20,7 @@ mod queue;
 mod rejected;
 mod sampling;
 mod span;
+mod tls_attributes;
 mod words;
 
 use http::HeaderMap;

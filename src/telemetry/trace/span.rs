@@ -22,10 +22,11 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use opentelemetry_semantic_conventions::attribute as semconv;
 
 use super::names::{EndpointNames, Names};
+use super::tls_attributes::tls_attributes;
 use super::{Environment, words};
 use crate::config::Plan;
 use crate::exchange::{
-    Attempt, KnownMethod, Outcome, Record, SpanId, SpanRef, TlsFacts, TraceId, TracePlace, Words,
+    Attempt, KnownMethod, Outcome, Record, SpanId, SpanRef, TraceId, TracePlace, Words,
 };
 use crate::telemetry::mask::masked;
 use crate::telemetry::wall::Wall;
@@ -391,24 +392,6 @@ fn server_name(record: &Record, names: &Names) -> Cow<'static, str> {
     match names.route(record.route) {
         Some(route) => Cow::Owned([method, " ", &route.pattern].concat()),
         None => Cow::Borrowed(method),
-    }
-}
-
-/// What the client's TLS handshake has settled.
-fn tls_attributes(tls: &TlsFacts, all: &mut Vec<KeyValue>) {
-    all.push(KeyValue::new(
-        semconv::TLS_PROTOCOL_VERSION,
-        tls.version.as_str(),
-    ));
-    all.push(KeyValue::new(semconv::TLS_CIPHER, tls.suite));
-    if !tls.group.is_empty() {
-        all.push(KeyValue::new(semconv::TLS_CURVE, tls.group));
-    }
-    all.push(KeyValue::new(semconv::TLS_RESUMED, tls.is_resumed));
-    if let Some(client) = &tls.client {
-        let (subject, hash) = (copied(&client.subject), copied(&client.sha256));
-        all.push(KeyValue::new(semconv::TLS_CLIENT_SUBJECT, subject));
-        all.push(KeyValue::new(semconv::TLS_CLIENT_HASH_SHA256, hash));
     }
 }
 
