@@ -2,7 +2,7 @@
 //!
 //! What frames, routes, authenticates, describes a body's form or names the client has been decided on when the head
 //! came; a second word on it after the body would be believed by some and not by others. hyper keeps some of these from
-//! going out over HTTP/1.1, and none over HTTP/2.
+//! going out over HTTP/1.1, and none over HTTP/2. A name with `_` counts as the one with `-`, as in a head.
 
 use http::{HeaderMap, HeaderName};
 
@@ -19,10 +19,18 @@ pub(super) fn clean(trailers: &mut HeaderMap) {
 }
 
 fn is_forbidden(name: &str) -> bool {
+    if name.contains('_') {
+        return is_named(&name.replace('_', "-"));
+    }
+    is_named(name)
+}
+
+fn is_named(name: &str) -> bool {
     matches!(
         name,
         "age"
             | "authorization"
+            | "baggage"
             | "cache-control"
             | "connection"
             | "content-encoding"
@@ -35,11 +43,14 @@ fn is_forbidden(name: &str) -> bool {
             | "expires"
             | "forwarded"
             | "host"
+            | "http2-settings"
             | "keep-alive"
             | "location"
             | "max-forwards"
             | "pragma"
+            | "proxy"
             | "proxy-authenticate"
+            | "proxy-authentication-info"
             | "proxy-authorization"
             | "proxy-connection"
             | "range"
@@ -75,6 +86,9 @@ mod tests {
             "x-forwarded-for",
             "authorization",
             "if-match",
+            "x_forwarded_for",
+            "content_length",
+            "proxy",
             "grpc-status",
             "x-checksum",
             "digest",

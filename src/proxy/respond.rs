@@ -17,8 +17,9 @@ use tower::Service;
 
 use super::forwarded::X_REQUEST_ID;
 use crate::config::Listener;
-use crate::exchange::grpc;
-use crate::exchange::{Exchange, Fault, Outcome, Phase, Request, Response, ResponseBody, Serve};
+use crate::exchange::{
+    Exchange, Fault, Outcome, Phase, Protocol, Request, Response, ResponseBody, Serve, grpc,
+};
 use crate::telemetry::{Event, emit};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -257,6 +258,12 @@ fn answer(fault: &Fault, exchange: &Exchange, language: Language) -> Response {
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
+        // What stands behind a refused CONNECT was meant for a tunnel: nothing of it is read as a request. HTTP/2 has a
+        // stream for it, and no such field.
+        if exchange.protocol() != Protocol::Http2 {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            exchange.connection().note_unread();
+        }
     }
     if fault.status() == 401
         && let Some(challenge) = exchange.challenge()

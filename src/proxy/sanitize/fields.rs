@@ -192,6 +192,40 @@ pub(super) fn join(headers: &mut HeaderMap, name: HeaderName, between: &[u8]) {
     }
 }
 
+/// Takes the white space around values away: RFC 9113 §8.2.1 forbids it, and in a line of HTTP/1.1 it would be none of the
+/// value (RFC 9112 §5.1).
+#[cold]
+pub(super) fn trim(headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        let bytes = value.as_bytes();
+        let start = bytes.iter().position(|it| !matches!(it, b' ' | b'\t'));
+        let end = bytes.iter().rposition(|it| !matches!(it, b' ' | b'\t'));
+        let plain = start
+            .zip(end)
+            .map_or(&[][..], |(start, end)| &bytes[start..=end]);
+        if plain.len() < bytes.len()
+            && let Ok(plain) = HeaderValue::from_bytes(plain)
+        {
+            *value = plain;
+        }
+    }
+}
+
+/// Takes the zeros before a length away: digits are all that the grammar asks for (RFC 9110 §8.6), and there are readers who
+/// take `010` for eight. That they are digits hyper and h2 have seen to.
+#[cold]
+pub(super) fn unpad_length(headers: &mut HeaderMap) {
+    if let Some(length) = headers.get_mut(header::CONTENT_LENGTH) {
+        let digits = length.as_bytes();
+        let last = digits.len().saturating_sub(1);
+        let zeros = digits.iter().take(last).take_while(|it| **it == b'0');
+        let zeros = zeros.count();
+        if let Ok(plain) = HeaderValue::from_bytes(&digits[zeros..]) {
+            *length = plain;
+        }
+    }
+}
+
 /// Takes out every field of these kinds. Their names are not known beforehand, so they are gathered first.
 #[cold]
 pub(super) fn remove_kinds(headers: &mut HeaderMap, is_out: impl Fn(Kind) -> bool) {

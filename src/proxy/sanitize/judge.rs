@@ -35,6 +35,10 @@ pub(super) struct Counts {
     pub(super) cookies: u32,
     pub(super) request_ids: u32,
     pub(super) has_broken_id: bool,
+    /// A length has zeros before it.
+    pub(super) has_padded_length: bool,
+    /// A value of HTTP/2 has white space around it.
+    pub(super) has_space: bool,
     pub(super) has_max_forwards: bool,
     pub(super) has_forwarding: bool,
     pub(super) has_never: bool,
@@ -62,10 +66,16 @@ const LONGEST_ID: usize = 128;
 // === impl Seen ===
 
 impl<'a> Seen<'a> {
-    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+    pub(super) fn of(headers: &'a HeaderMap, version: Version) -> Self {
         let mut seen = Self::default();
         let counts = &mut seen.counts;
+        let is_http2 = version == Version::HTTP_2;
         for (name, value) in headers {
+            // httparse has taken it away, h2 has not.
+            if is_http2 {
+                let value = value.as_bytes();
+                counts.has_space |= matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']);
+            }
             match kind(name.as_str()) {
                 Kind::Other | Kind::Kept => {}
                 Kind::Host => {
@@ -76,7 +86,10 @@ impl<'a> Seen<'a> {
                 Kind::Te => counts.tes += 1,
                 Kind::TransferEncoding => counts.codings += 1,
                 Kind::Hop(field) => counts.hop.add(field),
-                Kind::ContentLength => counts.lengths += 1,
+                Kind::ContentLength => {
+                    counts.lengths += 1;
+                    counts.has_padded_length = matches!(value.as_bytes(), [b'0', _, ..]);
+                }
                 Kind::Expect => counts.expects += 1,
                 Kind::Via => counts.vias += 1,
                 Kind::Cookie => counts.cookies += 1,

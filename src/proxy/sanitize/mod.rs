@@ -132,7 +132,7 @@ impl<S, T: PlaceTrace> Sanitize<S, T> {
                 Outcome::ProxyInternalError,
                 "the listener has no rules",
             ))?;
-        let seen = Seen::of(&head.headers);
+        let seen = Seen::of(&head.headers, head.version);
         let peer = exchange.connection().peer().ip().to_canonical();
         let is_trusted = address::is_in(&rules.trusted, peer);
         let mut client = peer;
@@ -236,6 +236,9 @@ fn text(value: Option<&HeaderValue>) -> Option<&str> {
 /// Makes of the head what goes on.
 fn apply(head: &mut Parts, counts: Counts, verdict: Verdict, is_trusted: bool) {
     let headers = &mut head.headers;
+    if counts.has_space {
+        fields::trim(headers);
+    }
     if counts.connections > 0 {
         fields::remove_connection(headers);
     }
@@ -255,6 +258,9 @@ fn apply(head: &mut Parts, counts: Counts, verdict: Verdict, is_trusted: bool) {
     }
     if counts.cookies > 1 && head.version == Version::HTTP_2 {
         fields::join(headers, header::COOKIE, b"; ");
+    }
+    if counts.has_padded_length {
+        fields::unpad_length(headers);
     }
     if counts.has_broken_id {
         headers.remove(&X_REQUEST_ID);

@@ -66,6 +66,24 @@ fn te_goes_on_only_as_trailers() {
 }
 
 #[test]
+fn a_length_is_said_in_one_form() {
+    for (came, expected) in [("0", "0"), ("000", "0"), ("010", "10"), ("10", "10")] {
+        let ran = with(&[&format!("content-length: {came}")]);
+        assert_eq!(ran.field("content-length"), [expected], "{came}");
+    }
+}
+
+#[test]
+fn white_space_around_a_value_ends_here() {
+    let mut came = request(PEER, Version::HTTP_2, "GET", "http://a/", &[]);
+    for value in ["a", " a b\t", "\t", ""] {
+        let value = http::HeaderValue::from_static(value);
+        came.head.headers.append("x", value);
+    }
+    assert_eq!(Ran::of(came).field("x"), ["a", "a b", "", ""]);
+}
+
+#[test]
 fn the_body_has_one_framing() {
     for (lines, status) in [
         (&["transfer-encoding: chunked"][..], 0),
