@@ -1,7 +1,8 @@
 //! What of a message is for the next hop only, who the client is, and what goes on cleaned.
 //!
-//! [`identity`] has request ids, forwarding fields and loops, [`http2`] what only HTTP/2 can say.
+//! [`corpus`] has what attackers send, byte for byte; [`identity`] has request ids, forwarding fields and loops, [`http2`] what only HTTP/2 can say.
 
+mod corpus;
 mod http2;
 mod identity;
 

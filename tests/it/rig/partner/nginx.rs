@@ -57,7 +57,12 @@ impl Nginx {
     /// Its access log: `method target status connection x-request-id traceparent`, a line a request. It is written when
     /// a response is out, so poll it.
     pub(crate) fn log_lines(&self) -> Vec<String> {
-        let log = fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
+        self.lines_of("access.log")
+    }
+
+    /// The lines of any log, by its name in the lines given to [`Nginx::start_with`].
+    pub(crate) fn lines_of(&self, log: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.dir.path().join(log)).unwrap_or_default();
         log.lines().map(str::to_owned).collect()
     }
 }
@@ -79,6 +84,8 @@ http {{
   scgi_temp_path scgi;
   keepalive_requests 1000000;
   log_format rig '$request_method $request_uri $status $connection $http_x_request_id $http_traceparent';
+  log_format facts escape=json '{{\"method\":\"$request_method\",\"target\":\"$request_uri\",\"host\":\"$http_host\",'
+    '\"status\":$status,\"length\":\"$upstream_http_x_length\"}}';
   access_log access.log rig;
   default_type text/plain;
   server {{
