@@ -33,6 +33,7 @@ mod readme;
 mod retries;
 mod rig;
 mod routes;
+mod threat_model;
 mod tls;
 mod traces;
 mod tunnels;
