@@ -5,6 +5,7 @@ mod connect;
 mod ends;
 mod hygiene;
 mod streams;
+mod tls;
 mod told;
 mod websocket;
 
