@@ -8,7 +8,7 @@
 use std::error::Error;
 use std::io::Read as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
@@ -82,6 +82,8 @@ async fn run(
                     .map_err(|e| e.to_string())?;
                 if mode == Mode::Hold {
                     held.push(stream);
+                    // Idle connections come one after the other, not all in the same second.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
             Ok(held)

@@ -38,6 +38,8 @@ pub struct Connection {
     /// Streams that the client opened and that became no exchange: HTTP/2's own refusals.
     refused: Cell<u64>,
     cut: Cell<Option<Cut>>,
+    rest: Cell<Rest>,
+    is_settled: Cell<bool>,
     driver: RefCell<Option<Waker>>,
 }
 
@@ -69,6 +71,15 @@ pub enum Activity {
     Head(Instant),
     /// It carries exchanges.
     Busy,
+}
+
+/// Whether an idle connection is put away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Awake,
+    /// The sweep has asked for it.
+    Asked,
+    Resting,
 }
 
 // === impl Connection ===
@@ -104,6 +115,8 @@ impl Connection {
             served: Cell::new(0),
             refused: Cell::new(0),
             cut: Cell::new(None),
+            rest: Cell::new(Rest::Awake),
+            is_settled: Cell::new(true),
             driver: RefCell::new(None),
         }
     }
@@ -265,6 +278,49 @@ impl Connection {
         if let Some(driver) = self.driver.borrow().as_ref() {
             driver.wake_by_ref();
         }
+    }
+
+    /// Something is on its way out that may not have left us.
+    pub fn note_unsettled(&self) {
+        self.is_settled.set(false);
+    }
+
+    /// All that was to be written has left us.
+    pub fn note_settled(&self) {
+        self.is_settled.set(true);
+    }
+
+    /// Whether all that was to be written has left us.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.is_settled.get()
+    }
+
+    /// It idles: the task that drives it may put it away. HTTP/2 cannot.
+    pub fn put_to_rest(&self) {
+        if self.rest.get() == Rest::Awake && !self.is_http2.get() {
+            self.rest.set(Rest::Asked);
+            if let Some(driver) = self.driver.borrow().as_ref() {
+                driver.wake_by_ref();
+            }
+        }
+    }
+
+    /// Whether it is to be put away now; asked once for each time that the sweep asks.
+    pub fn takes_rest(&self) -> bool {
+        if self.rest.get() != Rest::Asked {
+            return false;
+        }
+        let is_idle = matches!(self.activity(), Activity::Idle(_)) && self.cut.get().is_none();
+        let takes = is_idle && self.is_settled.get();
+        self.rest
+            .set(if takes { Rest::Resting } else { Rest::Awake });
+        takes
+    }
+
+    /// It is no longer put away.
+    pub fn wake_up(&self) {
+        self.rest.set(Rest::Awake);
     }
 
     /// Why it is to end, if it is.

@@ -16,6 +16,7 @@ use super::frames::WatchedIo;
 use super::handshake::{Failed, shake_hands};
 use super::io::{ClientIo, Left, Wire, linger};
 use super::proxy_protocol::{self, Header, ReadError};
+use super::rest::rest;
 use super::sniff::{Opening, opening};
 use super::tunnel::{Answering, Switched, carry_on};
 use super::worker::{ListenerParts, Worker};
@@ -30,6 +31,14 @@ const HYPER_HEADERS: usize = 100;
 trait Conversation: Future<Output = Result<(), hyper::Error>> {
     /// Takes no further requests.
     fn wind_down(self: Pin<&mut Self>);
+}
+
+/// How driving a connection ended.
+enum Ended {
+    /// It is over; with the `reason` label where it ended badly.
+    Over(Option<&'static str>),
+    /// It idles, and may be put away.
+    Rests,
 }
 
 /// Hands each request of one connection to the worker's stack.
@@ -178,12 +187,25 @@ async fn converse(
             if plan.limits.headers != HYPER_HEADERS {
                 http.max_headers(plan.limits.headers);
             }
-            let mut conversation = http.serve_connection(TokioIo::new(io), service);
-            let ended = drive(connection, Pin::new(&mut conversation)).await;
-            if let Some(tunnel) = switched.take() {
-                carry_on(connection, tunnel, conversation.into_parts()).await;
+            let (mut io, mut service) = (io, service);
+            loop {
+                // Boxed: most of its time a connection is none.
+                let mut conversation = Box::new(http.serve_connection(TokioIo::new(io), service));
+                let ended = drive(connection, Pin::new(&mut *conversation)).await;
+                let Ended::Rests = ended else {
+                    if let Some(tunnel) = switched.take() {
+                        carry_on(connection, tunnel, conversation.into_parts()).await;
+                    }
+                    return ended.reason();
+                };
+                let parts = conversation.into_parts();
+                io = parts.io.into_inner();
+                io.put_back(parts.read_buf);
+                service = parts.service;
+                if !rest(connection, &mut io).await {
+                    return reason_of_cut(connection);
+                }
             }
-            ended
         }
         Opening::Http2 => {
             connection.note_http2();
@@ -197,17 +219,14 @@ async fn converse(
                 .max_pending_accept_reset_streams(20)
                 .max_local_error_reset_streams(Some(128));
             let io = TokioIo::new(WatchedIo::new(io, Rc::clone(connection)));
-            let conversation = pin!(http.serve_connection(io, service));
-            drive(connection, conversation).await
+            let mut conversation = Box::pin(http.serve_connection(io, service));
+            drive(connection, conversation.as_mut()).await.reason()
         }
     }
 }
 
-/// Drives a connection until it ends or is cut.
-async fn drive(
-    connection: &Connection,
-    mut conversation: Pin<&mut impl Conversation>,
-) -> Option<&'static str> {
+/// Drives a connection until it ends, is cut, or rests.
+async fn drive(connection: &Connection, mut conversation: Pin<&mut impl Conversation>) -> Ended {
     let mut is_winding_down = false;
     let ended = poll_fn(|cx| {
         connection.driven_by(cx.waker());
@@ -218,22 +237,33 @@ async fn drive(
                 conversation.as_mut().wind_down();
             }
             Some(Cut::Drain | Cut::IdleTimeout) | None => {}
-            Some(_) => return Poll::Ready(None),
+            Some(_) => return Poll::Ready(Some(Ended::Over(reason_of_cut(connection)))),
         }
-        conversation.as_mut().poll(cx).map(Some)
+        match conversation.as_mut().poll(cx) {
+            Poll::Pending if connection.takes_rest() => Poll::Ready(Some(Ended::Rests)),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(ended) => Poll::Ready(ended.err().map(|error| {
+                if error.is_parse() {
+                    connection.note_unread();
+                }
+                Ended::Over(reason_of(&error, connection))
+            })),
+        }
     });
     let ended = ended.await;
     if let Some(Cut::Flood(kind)) = connection.is_cut() {
-        return Some(kind.as_str()); // its IO failed for that reason
+        return Ended::Over(Some(kind.as_str())); // its IO failed for that reason
     }
-    match ended {
-        None => reason_of_cut(connection),
-        Some(Ok(())) => None,
-        Some(Err(error)) => {
-            if error.is_parse() {
-                connection.note_unread();
-            }
-            reason_of(&error, connection)
+    ended.unwrap_or(Ended::Over(None))
+}
+
+// === impl Ended ===
+
+impl Ended {
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Over(reason) => reason,
+            Self::Rests => None,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -30,6 +31,8 @@ pub(super) struct ClientIo {
     wire: Wire,
     connection: Rc<Connection>,
     left: Left,
+    /// What was read and is to be read again.
+    ahead: Bytes,
 }
 
 /// What the bytes of a connection pass through.
@@ -87,6 +90,21 @@ impl ClientIo {
             wire,
             connection,
             left,
+            ahead: Bytes::new(),
+        }
+    }
+
+    /// These bytes are read again, before all others.
+    pub(super) fn put_back(&mut self, bytes: Bytes) {
+        self.ahead = bytes;
+    }
+
+    /// Waits until there is something to read, or the end.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        if self.ahead.is_empty() {
+            self.wire.socket().readable().await
+        } else {
+            Ok(())
         }
     }
 }
@@ -97,6 +115,11 @@ impl AsyncRead for ClientIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let taken = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(taken));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let polled = match &mut self.wire {
             Wire::Clear(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -115,6 +138,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.connection.note_unsettled();
         let polled = match &mut self.wire {
             Wire::Clear(stream) => Pin::new(stream).poll_write(cx, buf),
             Wire::Tls(stream) => return Pin::new(stream).poll_write(cx, buf),
@@ -126,10 +150,14 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.wire {
+        let polled = match &mut self.wire {
             Wire::Clear(stream) => Pin::new(stream).poll_flush(cx),
             Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        };
+        if polled.is_ready() {
+            self.connection.note_settled();
         }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -151,6 +179,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.connection.note_unsettled();
         let polled = match &mut self.wire {
             Wire::Clear(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Wire::Tls(stream) => return Pin::new(stream).poll_write_vectored(cx, bufs),

@@ -16,6 +16,7 @@ mod frames;
 mod handshake;
 mod io;
 pub mod proxy_protocol;
+mod rest;
 mod sniff;
 mod sweep;
 mod tunnel;

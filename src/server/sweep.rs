@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::rest;
 use crate::exchange::{Activity, Connection, Cut};
 
 /// How long the clients of one listener may take.
@@ -81,6 +82,7 @@ impl Connections {
                 Activity::Idle(since) if late(since, patience.idle) => {
                     connection.cut(Cut::IdleTimeout);
                 }
+                Activity::Idle(since) if late(since, rest::AFTER) => connection.put_to_rest(),
                 _ => {}
             }
         });

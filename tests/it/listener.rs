@@ -2,6 +2,7 @@
 
 mod connections;
 mod patience;
+mod rest;
 
 use super::rig::Proxy;
 
