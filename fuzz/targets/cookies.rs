@@ -25,6 +25,12 @@ fuzz_target!(|data: &[u8]| {
             continue;
         }
         assert_eq!(lines.len(), usize::from(!crumbs.is_empty()), "{lines:?}");
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.as_bytes().trim_ascii() == line.as_bytes()),
+            "{lines:?}"
+        );
         let pairs = |values: &[&HeaderValue]| -> Vec<Vec<u8>> {
             let text = values
                 .iter()

@@ -82,8 +82,11 @@ fn check(head: &Parts, is_trusted: bool) {
             "te" => assert_eq!(value, "trailers"),
             _ => assert!(!GONE.contains(&plain.as_str()), "{name}: {value:?} went on"),
         }
-        let names_client =
-            plain.starts_with("x-forwarded-") || plain == "forwarded" || plain == "x-real-ip";
+        // `Client-Cert` and `Client-Cert-Chain` (RFC 9440) besides what names an address.
+        let names_client = plain.starts_with("x-forwarded-")
+            || plain.starts_with("client-cert") && matches!(&plain[11..], "" | "-chain")
+            || plain == "forwarded"
+            || plain == "x-real-ip";
         assert!(
             !names_client || is_trusted && plain == name.as_str(),
             "{name}: {value:?} went on"

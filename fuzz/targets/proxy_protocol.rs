@@ -1,5 +1,5 @@
-//! Any bytes as a PROXY header: what a part of them says the whole says too, what is read is read the same alone, and a
-//! header of version 1 is what its text says.
+//! Any bytes as a PROXY header, as they come in one by one: a verdict stands whatever follows, a header ends where it says,
+//! and what a line of version 1 says comes back when it is written again.
 
 #![no_main]
 
@@ -8,27 +8,46 @@ use sightglass::server::proxy_protocol::{Header, parse};
 
 fuzz_target!(|data: &[u8]| {
     let whole = parse(data);
-    for end in 0..=data.len().min(300) {
-        let part = parse(&data[..end]);
-        if part != Ok(None) {
-            assert_eq!(part, whole, "the first {end} bytes");
+    let mut before = Ok(None);
+    for length in 0..=data.len() {
+        let now = parse(&data[..length]);
+        if before != Ok(None) {
+            assert_eq!(now, before, "with {length} bytes it is another");
         }
+        if let Ok(Some((_, end))) = now {
+            assert!(end <= length, "it ends at {end} of {length} bytes");
+            assert!(
+                before != Ok(None) || end == length,
+                "it was there with {end} bytes already"
+            );
+        }
+        before = now;
     }
-    let Ok(Some((header, used))) = whole else {
+    assert_eq!(before, whole);
+
+    let Ok(Some((header, end))) = whole else {
         return;
     };
-    assert!(used <= data.len());
-    assert_eq!(parse(&data[..used]), whole);
+    if data.starts_with(b"PROXY ") {
+        assert!(end <= 107 && data[..end].ends_with(b"\r\n"));
+    }
     if let Header::Proxied {
         source,
         destination,
     } = header
     {
         assert_eq!(source.is_ipv4(), destination.is_ipv4());
-        if data.starts_with(b"PROXY ") {
-            let text = std::str::from_utf8(&data[..used]).expect("it was read as text");
-            let ports = format!(" {} {}\r\n", source.port(), destination.port());
-            assert!(text.ends_with(&ports), "{text:?}");
-        }
+        let family = if source.is_ipv4() { 4 } else { 6 };
+        let (from, to) = (source.ip(), destination.ip());
+        let line = format!(
+            "PROXY TCP{family} {from} {to} {} {}\r\n",
+            source.port(),
+            destination.port()
+        );
+        assert_eq!(
+            parse(line.as_bytes()),
+            Ok(Some((header, line.len()))),
+            "{line:?}"
+        );
     }
 });

@@ -181,7 +181,12 @@ pub(super) fn remove_connection(headers: &mut HeaderMap) {
 /// Joins the lines of a field into one.
 pub(super) fn join(headers: &mut HeaderMap, name: HeaderName, between: &[u8]) {
     let mut joined = bytes::BytesMut::new();
-    for line in headers.get_all(&name) {
+    // An empty one would leave white space at an end, which the next reader takes away.
+    for line in headers
+        .get_all(&name)
+        .iter()
+        .filter(|line| !line.is_empty())
+    {
         if !joined.is_empty() {
             joined.extend_from_slice(between);
         }
