@@ -217,7 +217,7 @@ pub(super) fn trim(headers: &mut HeaderMap) {
 }
 
 /// Takes the zeros before a length away: digits are all that the grammar asks for (RFC 9110 §8.6), and there are readers who
-/// take `010` for eight. That they are digits hyper and h2 have seen to.
+/// take `010` for eight. That they are digits has been judged.
 #[cold]
 pub(super) fn unpad_length(headers: &mut HeaderMap) {
     if let Some(length) = headers.get_mut(header::CONTENT_LENGTH) {

@@ -37,6 +37,8 @@ pub(super) struct Counts {
     pub(super) has_broken_id: bool,
     /// A length has zeros before it.
     pub(super) has_padded_length: bool,
+    /// A length is no number. hyper and h2 refuse it before us: this is the second fence.
+    pub(super) has_broken_length: bool,
     /// A value of HTTP/2 has white space around it.
     pub(super) has_space: bool,
     pub(super) has_max_forwards: bool,
@@ -88,7 +90,10 @@ impl<'a> Seen<'a> {
                 Kind::Hop(field) => counts.hop.add(field),
                 Kind::ContentLength => {
                     counts.lengths += 1;
-                    counts.has_padded_length = matches!(value.as_bytes(), [b'0', _, ..]);
+                    let digits = value.as_bytes();
+                    counts.has_padded_length = matches!(digits, [b'0', _, ..]);
+                    counts.has_broken_length |=
+                        digits.is_empty() || !digits.iter().all(u8::is_ascii_digit);
                 }
                 Kind::Expect => counts.expects += 1,
                 Kind::Via => counts.vias += 1,
@@ -234,6 +239,9 @@ fn settle_host(head: &Parts, seen: &Seen<'_>) -> Result<Option<HeaderValue>, Fau
 fn check_framing(head: &Parts, counts: &Counts) -> Result<(), Fault> {
     if counts.lengths > 1 {
         return Err(refuse("the request has more than one Content-Length"));
+    }
+    if counts.has_broken_length {
+        return Err(refuse("the request's Content-Length is no number"));
     }
     if head.version == Version::HTTP_2 {
         let hop = counts.hop;

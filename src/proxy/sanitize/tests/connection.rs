@@ -99,6 +99,8 @@ fn the_body_has_one_framing() {
         (&["transfer-encoding: x"], 501),
         (&["content-length: 3"], 0),
         (&["content-length: 3", "content-length: 3"], 400),
+        (&["content-length: 0 3"], 400),
+        (&["content-length: "], 400),
     ] {
         assert_eq!(with(lines).status(), status, "{lines:?}");
     }
