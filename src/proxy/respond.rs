@@ -99,12 +99,14 @@ impl<S: Serve> Service<Request> for Respond<S> {
             exchange.note_grpc();
         }
         let is_head = request.head.method == Method::HEAD;
+        let is_connect = request.head.method == Method::CONNECT;
         let inner = catch_unwind(AssertUnwindSafe(|| self.inner.call(request))).ok();
         RespondFuture {
             inner,
             exchange,
             language,
             is_head,
+            is_connect,
             rules: Rc::clone(&self.rules),
         }
     }
@@ -119,6 +121,7 @@ pin_project_lite::pin_project! {
         exchange: Exchange,
         language: Language,
         is_head: bool,
+        is_connect: bool,
         rules: Rc<ResponseRules>,
     }
 }
@@ -144,7 +147,10 @@ impl<F: Future<Output = Result<Response, Fault>>> Future for RespondFuture<F> {
             Err(fault) => {
                 this.exchange.enter(Phase::BodyClient);
                 this.exchange.note_fault(&fault);
-                let answer = answer(&fault, this.exchange, *this.language);
+                let mut answer = answer(&fault, this.exchange, *this.language);
+                if *this.is_connect {
+                    hang_up(&mut answer, this.exchange);
+                }
                 if *this.is_head {
                     without_body(answer)
                 } else {
@@ -258,12 +264,6 @@ fn answer(fault: &Fault, exchange: &Exchange, language: Language) -> Response {
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
-        // What stands behind a refused CONNECT was meant for a tunnel: nothing of it is read as a request. HTTP/2 has a
-        // stream for it, and no such field.
-        if exchange.protocol() != Protocol::Http2 {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            exchange.connection().note_unread();
-        }
     }
     if fault.status() == 401
         && let Some(challenge) = exchange.challenge()
@@ -279,6 +279,17 @@ fn answer(fault: &Fault, exchange: &Exchange, language: Language) -> Response {
         );
     }
     response
+}
+
+/// What stands behind a CONNECT that came to nothing was meant for a tunnel: nothing of it is read as a request. HTTP/2 has a
+/// stream for it, and no such field.
+#[cold]
+fn hang_up(answer: &mut Response, exchange: &Exchange) {
+    if exchange.protocol() != Protocol::Http2 {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+        exchange.connection().note_unread();
+    }
 }
 
 /// The answer to a HEAD: its length is told and nothing follows (RFC 9110 §9.3.2). hyper sees to it over HTTP/1 alone.

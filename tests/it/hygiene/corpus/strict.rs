@@ -68,7 +68,7 @@ fn request(bytes: &[u8]) -> Result<(Written, &[u8]), String> {
         fields.push(field(line(raw, at + 1 == count)?)?);
     }
     let mut written = first_line(first)?;
-    check_fields(&fields)?;
+    check_fields(&fields, is_handshake(&written.method, &fields))?;
 
     let all = |name: &str| -> Vec<&str> {
         let named = fields.iter().filter(|(known, _)| known == name);
@@ -170,7 +170,24 @@ fn field(line: &str) -> Result<(String, String), String> {
     Ok((name.to_ascii_lowercase(), value.to_owned()))
 }
 
-fn check_fields(fields: &[(String, String)]) -> Result<(), String> {
+/// A WebSocket's handshake: the one request that has fields of its connection, just these, and no body.
+fn is_handshake(method: &str, fields: &[(String, String)]) -> bool {
+    let has = |name: &str, value: &str| {
+        let mut lines = fields.iter().filter(|(known, _)| known == name);
+        lines
+            .next()
+            .is_some_and(|(_, it)| it.eq_ignore_ascii_case(value))
+            && lines.next().is_none()
+    };
+    let count = |name: &str| fields.iter().filter(|(known, _)| known == name).count();
+    method == "GET"
+        && has("connection", "upgrade")
+        && has("upgrade", "websocket")
+        && count("sec-websocket-key") == 1
+        && count("content-length") + count("transfer-encoding") == 0
+}
+
+fn check_fields(fields: &[(String, String)], is_handshake: bool) -> Result<(), String> {
     let count = |name: &str| fields.iter().filter(|(known, _)| known == name).count();
     if count("host") != 1 {
         return Err(format!("{} Host fields", count("host")));
@@ -187,7 +204,8 @@ fn check_fields(fields: &[(String, String)]) -> Result<(), String> {
     }
     for (name, value) in fields {
         let plain = name.replace('_', "-");
-        if HOP.contains(&plain.as_str()) {
+        let is_upgrade = is_handshake && matches!(name.as_str(), "connection" | "upgrade");
+        if HOP.contains(&plain.as_str()) && !is_upgrade {
             return Err(format!("{name}: {value} is for one connection alone"));
         }
         let decides = [
@@ -293,6 +311,10 @@ fn the_checker_refuses_what_is_not_in_the_one_form() {
         ("Host: a\r\n", "Host: a\r\nx: a\rb\r\n"),
         ("Host: a\r\n", "Host: a\r\nx: a\0b\r\n"),
         ("Host: a\r\n", "Host: a\r\nconnection: close\r\n"),
+        (
+            "Host: a\r\n",
+            "Host: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n",
+        ),
         ("Host: a\r\n", "Host: a\r\nx_forwarded_for: 1\r\n"),
         (
             "Host: a\r\n",
