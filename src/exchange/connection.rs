@@ -344,6 +344,7 @@ impl Connection {
         if self.is_http2.get() {
             return now;
         }
+        self.has_unread.set(false); // a further head was read, so what was before it is read too
         self.first_byte.take().unwrap_or(now)
     }
 

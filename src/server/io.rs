@@ -193,10 +193,12 @@ impl AsyncWrite for ClientIo {
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
-        if self.connection.is_cut() == Some(Cut::HeadTimeout) && !self.connection.is_http2() {
+        let (has_unread, is_http2) = (self.connection.has_unread(), self.connection.is_http2());
+        // The rest of a body whose answer came early is no head, and that answer may not be out whole.
+        if self.connection.is_cut() == Some(Cut::HeadTimeout) && !is_http2 && !has_unread {
             self.wire.say_last(TOO_SLOW);
         }
-        if self.connection.has_unread() {
+        if has_unread {
             // A second descriptor keeps the socket open; without descriptors there is a reset.
             let copy = socket2::SockRef::from(self.wire.socket()).try_clone();
             self.left.0.set(copy.ok().map(Into::into));
@@ -228,5 +230,38 @@ impl Wire {
         while session.wants_write() && session.write_tls(&mut sealed).is_ok_and(|count| count > 0) {
         }
         let _ = socket.stream.try_write(&sealed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    /// What a client is told whose connection is cut while bytes come that began no exchange.
+    async fn told(has_unread: bool) -> String {
+        let door = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let door = door.expect("a free port");
+        let address: SocketAddr = door.local_addr().expect("it is bound");
+        let mut client = std::net::TcpStream::connect(address).expect("it listens");
+        let (stream, peer) = door.accept().await.expect("a client");
+        let connection = Connection::new(1, 0, peer, address, false, Duration::ZERO);
+        if has_unread {
+            connection.note_unread();
+        }
+        connection.cut(Cut::HeadTimeout);
+        let wire = Wire::Clear(stream);
+        drop(ClientIo::new(wire, Rc::new(connection), Left::default()));
+        let mut words = String::new();
+        client.read_to_string(&mut words).expect("it is closed");
+        words
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_slow_head_is_told_408_and_the_rest_of_an_answered_body_nothing() {
+        assert!(told(false).await.starts_with("HTTP/1.1 408 "));
+        assert_eq!(told(true).await, "");
     }
 }
