@@ -1,7 +1,8 @@
 //! How many connections each client has, counted over all workers.
 //!
-//! A client is the peer of the socket: an IPv4 address, or the /64 of an IPv6 one, since one customer commonly has a
-//! whole /64. What a forwarding field says comes too late for this: behind another proxy all clients are that proxy.
+//! A client is the peer of the socket, or whom a PROXY header names: an IPv4 address, or the /64 of an IPv6 one, since one
+//! customer commonly has a whole /64. What a forwarding field says comes too late for this: behind a proxy that says it
+//! no other way all clients are that proxy.
 //! The map holds who is connected and nobody else, so the listener's cap on connections bounds it.
 
 use std::collections::HashMap;

@@ -12,6 +12,7 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::clients::Place;
 use super::frames::WatchedIo;
 use super::handshake::{Failed, shake_hands};
 use super::io::{ClientIo, Left, Wire, linger};
@@ -57,7 +58,8 @@ pub(super) async fn serve(
     parts: Rc<ListenerParts>,
 ) {
     let left = Left::default();
-    let ended = match open(stream, &connection, &parts, &left).await {
+    let mut place = None; // among its client's connections, until the end
+    let ended = match open(stream, &connection, (&worker, &parts), (&left, &mut place)).await {
         Ok(Some((wire, opening))) => {
             let io = ClientIo::new(wire, Rc::clone(&connection), left.clone());
             let ended = converse(worker, io, opening, &connection, &parts.plan).await;
@@ -91,8 +93,8 @@ pub(super) async fn serve(
 async fn open(
     mut stream: TcpStream,
     connection: &Rc<Connection>,
-    parts: &ListenerParts,
-    left: &Left,
+    (worker, parts): (&Worker, &ListenerParts),
+    (left, place): (&Left, &mut Option<Place>),
 ) -> Result<Option<(Wire, Opening)>, Failed> {
     let plan = &parts.plan;
     if plan.proxy_protocol || parts.tls.is_some() {
@@ -116,6 +118,7 @@ async fn open(
             }
             None => return late(connection, "proxy_protocol"),
         }
+        *place = worker.enter(parts, connection.listener, connection.peer())?;
     }
     let opened = if let Some(tls) = &parts.tls {
         let shaking = shake_hands(stream, connection, (tls, parts), left);

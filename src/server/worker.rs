@@ -54,7 +54,7 @@ struct Placed {
     counted: Counted,
 }
 
-/// Where a connection is counted: its listener, its worker, and its client where those are limited.
+/// Where a connection is counted: its listener, its worker, and its client where those are limited and known already.
 type Counted = (exchange::Entered, exchange::Entered, Option<Place>);
 
 /// A listener as the workers see it.
@@ -240,11 +240,14 @@ impl Worker {
             meters.error("limit").count();
             return;
         };
-        let most = parts.plan.limits.connections_per_client;
-        let place = most.map(|most| self.team.clients.enter(listener, peer.ip(), most));
-        let Some(place) = place.map_or(Some(None), |place| place.map(Some)) else {
-            meters.error("client_limit").count();
-            return;
+        // Where a PROXY header says who the client is, it finds its place when that has been read.
+        let place = if parts.plan.proxy_protocol {
+            None
+        } else {
+            match self.enter(parts, listener, peer) {
+                Ok(place) => place,
+                Err(reason) => return meters.error(reason).count(),
+            }
         };
         let best = self.team.least_loaded(self.index);
         let member = &self.team.members[best];
@@ -267,6 +270,20 @@ impl Worker {
             Ok(()) => {}
             Err(TrySendError::Full(placed) | TrySendError::Closed(placed)) => self.unpack(placed),
         }
+    }
+
+    /// The place of one more connection of this client, where those are limited; else why there is none.
+    pub(super) fn enter(
+        &self,
+        parts: &ListenerParts,
+        listener: u16,
+        client: SocketAddr,
+    ) -> Result<Option<Place>, &'static str> {
+        let Some(most) = parts.plan.limits.connections_per_client else {
+            return Ok(None);
+        };
+        let place = self.team.clients.enter(listener, client.ip(), most);
+        place.map(Some).ok_or("client_limit")
     }
 
     pub(super) fn note_accept_failed(&self, listener: u16, error: &std::io::Error) {

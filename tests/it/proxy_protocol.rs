@@ -132,3 +132,35 @@ fn the_header_stands_before_tls_and_before_http2() {
     assert_eq!(proxy.wait_log_lines(1)[0]["client"], "198.51.100.7");
     proxy.finish();
 }
+
+#[test]
+fn connections_are_counted_for_whom_the_header_names() {
+    let upstream = Upstream::ok("hello");
+    let proxy = start(&upstream, "limits: {connections_per_client: 2}");
+    let open = |last: u8| {
+        let mut client = Client::connect(proxy.public());
+        let header = format!("PROXY TCP4 198.51.100.{last} 192.0.2.2 40000 443\r\n");
+        client.send([header.as_bytes(), &request_bytes("GET", "/", &[], "")].concat());
+        client
+    };
+    let served = |last| {
+        let mut client = open(last);
+        assert_eq!(client.read_response().text(), "hello", "client {last}");
+        client
+    };
+    // All come from one balancer, which is not one client.
+    let mut clients: Vec<_> = [1, 1, 2, 2, 3].into_iter().map(served).collect();
+    open(1).expect_close();
+    let labels = [("listener", "public"), ("reason", "client_limit")];
+    proxy.wait_until("it is counted", || {
+        let name = "sightglass_connection_errors_total";
+        proxy.metrics().sum(name, &labels) == 1.0
+    });
+    // One that leaves makes room.
+    drop(clients.remove(0));
+    proxy.wait_until("it has left", || {
+        proxy.metrics().sum("sightglass_active_connections", &[]) == 4.0
+    });
+    clients.push(served(1));
+    proxy.finish();
+}
