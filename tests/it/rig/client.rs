@@ -222,11 +222,13 @@ impl Client {
             .expect("a connected socket takes options");
     }
 
-    /// Ends the sending side and keeps reading.
+    /// Ends the sending side and keeps reading. Where the other side has ended the whole connection already, there is
+    /// nothing left to end.
     pub(crate) fn half_close(&self) {
-        self.wire
-            .half_close()
-            .expect("a connected socket can be half closed");
+        match self.wire.half_close() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotConnected => {}
+            ended => ended.expect("a connected socket can be half closed"),
+        }
     }
 
     /// Closes with a TCP reset.
