@@ -170,10 +170,12 @@ impl BasicWritten {
 /// Adds a user whose name and hash are in order; notes what is not, and never the hash.
 fn add(users: &mut Vec<User>, name: &str, hash: Secret, (name_at, hash_at): (&At<'_>, &At<'_>)) {
     let is_allowed = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b':';
-    if name.is_empty() || name.len() > 128 || !name.bytes().all(is_allowed) {
+    // It is not repeated: it may be a hash, or a whole line of htpasswd's.
+    let is_hash = cost(name).is_some();
+    if name.is_empty() || name.len() > 128 || !name.bytes().all(is_allowed) || is_hash {
         name_at.error_hint(
-            format!("{} is not a user's name", quoted(name)),
-            "1 to 128 visible ASCII characters, none of them a colon",
+            "is not a user's name",
+            "1 to 128 visible ASCII characters, none of them a colon; the hash stands apart",
         );
         return;
     }

@@ -86,7 +86,7 @@ fn mend(root: &mut Node, error: &ReadError, notes: &Notes) -> bool {
             // A map out of which something was cut fails a second time for that reason only.
             let is_told = found.quiet || node.damaged || matches!(node.kind, Kind::Absent);
             if !is_told {
-                let (what, hint) = told(fault, node);
+                let (what, hint) = told(fault, node, holds_secrets(&found.section));
                 let hint = match &node.kind {
                     // The file as a whole is no key's value.
                     _ if way.is_empty() => None,
@@ -294,7 +294,8 @@ pub(super) fn resembling<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
 }
 
 /// What is wrong with the node, in words for people, and what would be right.
-fn told(fault: &Fault, node: &Node) -> (String, Option<String>) {
+fn told(fault: &Fault, node: &Node, is_secret: bool) -> (String, Option<String>) {
+    let is_scalar = !matches!(node.kind, Kind::Null | Kind::List(_) | Kind::Map(_));
     match fault {
         Fault::Said(said) => (said.clone(), None),
         Fault::UnknownWord { word, expected } => told_word(word, expected),
@@ -310,6 +311,13 @@ fn told(fault: &Fault, node: &Node) -> (String, Option<String>) {
             "has no value".to_owned(),
             Some("give it one, or take the key out".to_owned()),
         ),
+        // What was written may be a secret in the wrong place: neither the words nor the hint repeat it.
+        Fault::WrongKind { expected } | Fault::OutOfRange { expected }
+            if is_secret && is_scalar =>
+        {
+            let expected = expected_of(expected, &Node::default()).0;
+            (format!("expected {expected}, found something else"), None)
+        }
         Fault::WrongKind { expected } | Fault::OutOfRange { expected } => {
             let (expected, hint) = expected_of(expected, node);
             let written = node.describe();
@@ -318,6 +326,11 @@ fn told(fault: &Fault, node: &Node) -> (String, Option<String>) {
         // Mended elsewhere.
         Fault::UnknownKey { .. } | Fault::MissingKey(_) => ("unknown".to_owned(), None),
     }
+}
+
+/// Whether passwords or their hashes stand in this section, or in one above it.
+fn holds_secrets(section: &str) -> bool {
+    section.split('.').any(|key| key == "basic")
 }
 
 /// What is wrong with a word, and which would be right.
