@@ -28,7 +28,7 @@ use crate::server::{self, BindError, Bound};
 use crate::telemetry::metrics::Draw;
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, SetUp, SetUpError, Telemetry, emit};
-use crate::tls::{self, Certificates, Unusable, Watch};
+use crate::tls::{self, Certificates, Found, Watch};
 
 use self::reload::Reload;
 use self::signals::{Signal, Signals};
@@ -65,7 +65,7 @@ pub enum StartError {
     Telemetry(#[from] SetUpError),
     /// A file for TLS cannot be used.
     #[error(transparent)]
-    Tls(#[from] Unusable),
+    Tls(#[from] Found),
     /// Certificates cannot be read any more.
     #[error("{0}")]
     Certificates(String),

@@ -12,7 +12,7 @@ use crate::config::{LoadError, Plan};
 use crate::graph::Graph;
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, Telemetry, emit};
-use crate::tls::{Certificates, Unusable};
+use crate::tls::{Certificates, Found};
 
 /// What a reload needs.
 pub(super) struct Reload {
@@ -28,7 +28,7 @@ enum ReloadError {
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(transparent)]
-    Tls(#[from] Unusable),
+    Tls(#[from] Found),
     #[error("changing {0} needs a restart")]
     NeedsRestart(String),
 }

@@ -12,7 +12,7 @@ use crate::proxy::limit::{Allowances, Bucket};
 use crate::proxy::retry::{RetryBudget, RetryPolicy};
 use crate::proxy::stack::{FrontParts, RouteParts};
 use crate::telemetry::Catalogue;
-use crate::tls::{ClientTls, Unusable};
+use crate::tls::{ClientTls, Found};
 use crate::upstream::{Endpoint, Upstream};
 
 static NEXT_ENDPOINT: AtomicU64 = AtomicU64::new(1);
@@ -27,7 +27,7 @@ impl Graph {
         before: Option<&Self>,
         front: FrontParts,
         catalogue: &Arc<Catalogue>,
-    ) -> Result<Self, Unusable> {
+    ) -> Result<Self, Found> {
         let upstreams = (0..)
             .zip(&plan.upstreams)
             .map(|(index, upstream)| {
@@ -68,7 +68,7 @@ fn build_upstream(
     plan: &config::Upstream,
     before: Option<&Graph>,
     catalogue: &Arc<Catalogue>,
-) -> Result<Upstream, Unusable> {
+) -> Result<Upstream, Found> {
     let same_name = before.and_then(|graph| {
         graph
             .upstreams

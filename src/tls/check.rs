@@ -7,8 +7,9 @@ use super::files::Wrong;
 use super::server::{Certificates, ServerTls};
 use crate::config::{Loaded, Problem};
 
-/// Something that is wrong with a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that is wrong with a file, or with what it is to be used for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {what}")]
 pub struct Found {
     /// The path of the key that names it: `listeners[0].tls.certificates[0].cert`.
     pub key: String,

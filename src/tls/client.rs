@@ -17,6 +17,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
+use super::check::Found;
 use super::files::{self, Wrong};
 use crate::config::{Plan, Protocol, TlsMinimum, Upstream, UpstreamTls};
 
@@ -28,18 +29,6 @@ pub struct ClientTls {
     protocol: Protocol,
     /// A digest of each file that was read.
     files: Vec<[u8; 32]>,
-}
-
-/// Why an upstream's TLS cannot be set up: a file, and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {what}")]
-pub struct Unusable {
-    /// The path of the key that names it: `upstreams[0].tls.ca`.
-    pub key: String,
-    /// What is wrong.
-    pub what: String,
-    /// What would be right.
-    pub hint: Option<&'static str>,
 }
 
 /// The files of a section, as they are now.
@@ -58,7 +47,7 @@ const CERT: &str = ".certificate.cert";
 const KEY: &str = ".certificate.key";
 
 /// What cannot be used of the files that the upstreams of a plan name. Blocks on the disk.
-pub(super) fn unusable(plan: &Plan) -> impl Iterator<Item = Unusable> {
+pub(super) fn unusable(plan: &Plan) -> impl Iterator<Item = Found> {
     plan.upstreams
         .iter()
         .enumerate()
@@ -77,15 +66,12 @@ impl ClientTls {
         position: usize,
         upstream: &Upstream,
         before: Option<&Arc<Self>>,
-    ) -> Result<Option<Arc<Self>>, Unusable> {
+    ) -> Result<Option<Arc<Self>>, Found> {
         let Some(plan) = &upstream.tls else {
             return Ok(None);
         };
-        let wrong = |(key, wrong): WrongAt| Unusable {
-            key: format!("upstreams[{position}].tls{key}"),
-            what: wrong.what,
-            hint: wrong.hint,
-        };
+        let wrong =
+            |(key, wrong): WrongAt| Found::wrong(&format!("upstreams[{position}].tls{key}"), wrong);
         let files = Files::read(plan).map_err(wrong)?;
         let digests = files.digests();
         let is_same = |before: &&Arc<Self>| {

@@ -20,7 +20,7 @@ mod subject;
 mod watch;
 
 pub use check::{Found, look_at_files};
-pub use client::{ClientTls, Unusable};
+pub use client::ClientTls;
 pub use server::{Certificates, NO_CERTIFICATE, ServerTls};
 pub use subject::{Subject, subject};
 pub use watch::Watch;

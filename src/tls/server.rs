@@ -59,7 +59,7 @@ struct Served {
 }
 
 /// The files of a section, as they were read.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Bytes {
     /// The certificate and the key of each.
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
@@ -313,6 +313,13 @@ impl Bytes {
         } else {
             Err(wrong)
         }
+    }
+}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Private keys are among them.
+        f.debug_struct("Bytes").finish_non_exhaustive()
     }
 }
 
