@@ -9,7 +9,8 @@
 //! for the upstream it is `send_upstream`, else, both sides being quiet, `body_upstream`.
 //!
 //! **The end.** Each side's end is passed on to the other (`FIN`, or `END_STREAM`), and the tunnel ends when both have
-//! come. A side that breaks ends it at once.
+//! come. A side that breaks ends it at once. A client that is left with nothing to hear often ends its socket and not its
+//! TLS session, as Chromium does: of a WebSocket that the upstream has ended (RFC 6455 §7.1.1) that is the end in order.
 
 use std::cell::RefCell;
 use std::error::Error as _;
@@ -98,6 +99,8 @@ enum Stage {
 /// Which half of a copy failed.
 enum Failed {
     Reading,
+    /// The socket ended, the TLS session in it did not: no close_notify.
+    ReadingUnclosed,
     Writing,
 }
 
@@ -187,7 +190,7 @@ impl Tunnel {
         exchange: &Exchange,
     ) -> Result<(), Broken> {
         let (mut inward, mut outward) = (Way::default(), Way::default());
-        let upstream = &mut self.upstream;
+        let (kind, upstream) = (self.kind, &mut self.upstream);
         std::future::poll_fn(|cx| {
             exchange.woken_by(cx.waker());
             if exchange.expired() == Some(Timeout::TunnelIdle) {
@@ -198,7 +201,17 @@ impl Tunnel {
             let is_up_over = outward.stage != Stage::Open;
             let polled_in = inward.poll(cx, &mut client, upstream, &mut |read, _| came += read);
             let polled_in = match polled_in {
-                Poll::Ready(Err(Failed::Reading)) => return Poll::Ready(Err(Broken::Client)),
+                // Its close was the answer to the upstream's.
+                Poll::Ready(Err(Failed::ReadingUnclosed))
+                    if kind == TunnelKind::WebSocket && outward.stage == Stage::Closed =>
+                {
+                    inward.stage = Stage::Ended { is_late: true };
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Poll::Ready(Err(Failed::Reading | Failed::ReadingUnclosed)) => {
+                    return Poll::Ready(Err(Broken::Client));
+                }
                 // It has said all it had to say, and takes no more: its end was in order.
                 Poll::Ready(Err(Failed::Writing)) if is_up_over => {
                     inward.stage = Stage::Closed;
@@ -209,7 +222,9 @@ impl Tunnel {
             };
             let polled_out = outward.poll(cx, upstream, &mut client, &mut |_, wrote| went += wrote);
             let polled_out = match polled_out {
-                Poll::Ready(Err(Failed::Reading)) => return Poll::Ready(Err(Broken::Upstream)),
+                Poll::Ready(Err(Failed::Reading | Failed::ReadingUnclosed)) => {
+                    return Poll::Ready(Err(Broken::Upstream));
+                }
                 Poll::Ready(Err(Failed::Writing)) => return Poll::Ready(Err(Broken::Client)),
                 polled => polled.map(|_| ()),
             };
@@ -322,7 +337,10 @@ impl Way {
             let mut buffer = ReadBuf::new(&mut scratch[..]);
             match Pin::new(from).poll_read(cx, &mut buffer) {
                 Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(read) => read.map_err(|_| Failed::Reading)?,
+                Poll::Ready(read) => read.map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => Failed::ReadingUnclosed,
+                    _ => Failed::Reading,
+                })?,
             }
             let piece = buffer.filled();
             if piece.is_empty() {
