@@ -1,6 +1,8 @@
 //! Clients and services that we did not write, through the proxy: curl, h2load, Python's http.server and grpcio;
-//! [`sockets`] has the WebSockets.
+//! [`sockets`] has the
+//! WebSockets, [`browser`] Chromium.
 
+mod browser;
 mod sockets;
 
 use std::io::{BufRead, BufReader};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::super::partners::{output, python_with};
-use super::super::rig::{Config, Program, Proxy, Upstream};
+use super::super::rig::{Authority, Config, Identity, Program, Proxy, Upstream};
 
 const SERVICE: &str = include_str!("service.py");
 const CLIENT: &str = include_str!("client.py");
@@ -17,8 +17,22 @@ struct Service {
 
 impl Service {
     fn start(python: &PathBuf) -> Self {
+        Self::start_with(python, |_| ())
+    }
+
+    /// Over TLS with this certificate.
+    fn start_tls(python: &PathBuf, identity: &Identity) -> Self {
+        Self::start_with(python, |command| {
+            command
+                .env("CERT", &identity.cert)
+                .env("KEY", &identity.key);
+        })
+    }
+
+    fn start_with(python: &PathBuf, prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(python);
         command.args(["-u", "-c", SERVICE]);
+        prepare(&mut command);
         let mut program = Program::start("a grpcio service", command);
         let port = program.wait_ready(super::super::rig::PATIENCE, |program| {
             program.stdout_lines().first()?.parse().ok()
@@ -42,12 +56,14 @@ impl Service {
 
 /// What the client prints of these calls through the proxy.
 fn client(python: &PathBuf, proxy: &Proxy, calls: &[&str]) -> String {
+    output(&mut calling(python, proxy, calls))
+}
+
+fn calling(python: &PathBuf, proxy: &Proxy, calls: &[&str]) -> Command {
+    let mut command = Command::new(python);
     let address = proxy.public().to_string();
-    output(
-        Command::new(python)
-            .args(["-c", CLIENT, &address])
-            .args(calls),
-    )
+    command.args(["-c", CLIENT, &address]).args(calls);
+    command
 }
 
 #[test]
@@ -111,6 +127,42 @@ fn a_call_that_is_given_up_or_out_of_time_ends_at_the_service() {
     let told = client(&python, &proxy, &["routes_total"]);
     assert!(told.starts_with("DEADLINE_EXCEEDED "), "{told}");
     service.wait_said("over", 3);
+    proxy.finish();
+}
+
+/// What `unary` and `streams` of the client print.
+const WHOLE: &str = "hello\n0 True\n4194304 True\n20971520 True\n0123456789\n20000\n5242880\n\
+    ONE\nTWO\nTHREE\n[] OK\n";
+
+#[test]
+fn over_tls_on_both_sides_all_is_as_without() {
+    let Some(python) = python_with("grpc") else {
+        return;
+    };
+    let authority = Authority::new();
+    let identity = authority.server(&["localhost", "127.0.0.1"]);
+    let service = Service::start_tls(&python, &identity);
+    let ca = authority.ca();
+    let proxy = Proxy::start(
+        service
+            .config()
+            .listener(&format!("tls: {{certificates: [{}]}}", identity.yaml()))
+            .upstream(&format!("tls: {{ca: \"{}\"}}", ca.display())),
+    );
+    let run = |calls: &[&str]| output(calling(&python, &proxy, calls).env("CA", &ca));
+    assert_eq!(run(&["unary", "streams"]), WHOLE);
+    assert_eq!(run(&["cancel"]), "first\nCANCELLED\n");
+    service.wait_said("over", 1);
+    assert_eq!(run(&["deadline"]), "True\nDEADLINE_EXCEEDED\n");
+    service.wait_said("over", 2);
+    let lines = proxy.wait_log_lines(11);
+    for line in &lines {
+        assert_eq!(
+            (&line["tls"], &line["protocol"]),
+            (&"1.3".into(), &"HTTP/2".into())
+        );
+        assert_eq!(line["scheme"], "https", "{line}");
+    }
     proxy.finish();
 }
 

@@ -1,6 +1,9 @@
-"""A service of grpcio: prints its port, then the state of each call that it was told is over."""
+"""A service of grpcio: prints its port, then the state of each call that it was told is over.
 
-import sys
+With the files CERT and KEY in its environment it speaks TLS alone.
+"""
+
+import os
 from concurrent import futures
 
 import grpc
@@ -74,6 +77,11 @@ class Service(grpc.GenericRpcHandler):
 
 
 server = grpc.server(futures.ThreadPoolExecutor(8), handlers=[Service()], options=LARGEST)
-print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+if "CERT" in os.environ:
+    key, cert = (open(os.environ[name], "rb").read() for name in ("KEY", "CERT"))
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, cert)]))
+else:
+    port = server.add_insecure_port("127.0.0.1:0")
+print(port, flush=True)
 server.start()
 server.wait_for_termination()

@@ -8,7 +8,7 @@ use super::super::rig::{Config, Proxy};
 use super::{Served, output, python_with};
 
 /// Sends back what it gets, compressed where the client offers that.
-const PYTHON_SERVER: &str = "import websockets.sync.server as ws
+pub(super) const PYTHON_SERVER: &str = "import websockets.sync.server as ws
 def echo(socket):
     for message in socket:
         socket.send(message)

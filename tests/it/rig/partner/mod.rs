@@ -8,6 +8,7 @@
 //! let proxy = Proxy::start(Config::new(nginx.address()));
 //! ```
 
+mod chromium;
 mod jaeger;
 mod nginx;
 mod prometheus;
@@ -20,6 +21,7 @@ use socket2::Socket;
 
 use super::port::{address_of, bound};
 
+pub(crate) use chromium::Chromium;
 pub(crate) use jaeger::Jaeger;
 pub(crate) use nginx::Nginx;
 pub(crate) use prometheus::{Prometheus, check_metrics};
