@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::super::rig::partner::partner;
-use super::super::rig::{Config, Proxy};
+use super::super::rig::{Authority, Config, Proxy};
 use super::{Served, output, python_with};
 
 /// Sends back what it gets, compressed where the client offers that.
@@ -17,8 +17,12 @@ with ws.serve(echo, '127.0.0.1', 0, subprotocols=['echo'], max_size=None) as ser
     server.serve_forever()";
 
 /// Texts, bytes, fragments, pings, a megabyte, and an end in good order.
-const PYTHON_CLIENT: &str = "import sys, os, websockets.sync.client as ws
-socket = ws.connect(f'ws://{sys.argv[1]}/chat', subprotocols=['echo'], max_size=None)
+/// With the file CA in its environment it talks over TLS.
+const PYTHON_CLIENT: &str = "import sys, os, ssl, websockets.sync.client as ws
+ca = os.environ.get('CA')
+trust = ssl.create_default_context(cafile=ca) if ca else None
+scheme = 'wss' if ca else 'ws'
+socket = ws.connect(f'{scheme}://{sys.argv[1]}/chat', subprotocols=['echo'], max_size=None, ssl=trust)
 print(socket.subprotocol, socket.protocol.extensions[0].name)
 for message in ['hello', b'\\x00\\xff', '', os.urandom(1 << 20)]:
     socket.send(message)
@@ -35,8 +39,10 @@ const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDefla
 server.on('listening', () => console.log(server.address().port));
 server.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })));";
 
+/// With the file CA in its environment it talks over TLS.
 const NODE_CLIENT: &str = "const WebSocket = require('ws'), crypto = require('crypto');
-const socket = new WebSocket(`ws://${process.argv[1]}/chat`, ['echo']);
+const ca = process.env.CA && require('fs').readFileSync(process.env.CA);
+const socket = new WebSocket(`${ca ? 'wss' : 'ws'}://${process.argv[1]}/chat`, ['echo'], { ca });
 const large = crypto.randomBytes(1 << 20), heard = [];
 socket.on('open', () => { socket.send('hello'); socket.ping('p'); socket.send(large); });
 socket.on('pong', (data) => heard.push('pong ' + data));
@@ -71,14 +77,24 @@ fn assert_told(proxy: Proxy, count: usize) {
 }
 
 fn run_python(python: &PathBuf, proxy: &Proxy) {
+    run_python_with(python, proxy, |_| ());
+}
+
+fn run_python_with(python: &PathBuf, proxy: &Proxy, prepare: impl FnOnce(&mut Command)) {
     let mut client = Command::new(python);
     client.args(["-c", PYTHON_CLIENT, &proxy.public().to_string()]);
+    prepare(&mut client);
     assert_eq!(output(&mut client), "echo permessage-deflate\n1000\n");
 }
 
 fn run_node(node: &PathBuf, proxy: &Proxy) {
+    run_node_with(node, proxy, |_| ());
+}
+
+fn run_node_with(node: &PathBuf, proxy: &Proxy, prepare: impl FnOnce(&mut Command)) {
     let mut client = Command::new(node);
     client.args(["-e", NODE_CLIENT, &proxy.public().to_string()]);
+    prepare(&mut client);
     assert_eq!(output(&mut client), "echo hello, pong p, same true 1000\n");
 }
 
@@ -123,4 +139,39 @@ fn each_talks_to_the_other_through_two_proxies_with_http2_between_them() {
         assert_told(outer, 2);
         assert_told(inner, 2);
     }
+}
+
+/// Neither client knows RFC 8441: over HTTP/2 they go between the two proxies.
+#[test]
+fn over_tls_all_the_way_they_talk_too() {
+    let (Some(python), Some(node)) = (python_with("websockets"), node()) else {
+        return;
+    };
+    let authority = Authority::new();
+    let identity = authority.server(&["localhost", "127.0.0.1"]);
+    let (ca, shown) = (authority.ca(), identity.yaml());
+    let listener = format!("tls: {{certificates: [{shown}]}}");
+    let served = Served::start(&python, PYTHON_SERVER);
+    let inner = Proxy::start(Config::new(served.address).listener(&listener));
+    let outer = Proxy::start(
+        Config::new(inner.public())
+            .listener(&listener)
+            .upstream("protocol: http2")
+            .upstream(&format!("tls: {{ca: \"{}\"}}", ca.display())),
+    );
+    let trust = |client: &mut Command| {
+        client.env("CA", &ca);
+    };
+    run_python_with(&python, &outer, trust);
+    run_node_with(&node, &outer, trust);
+    for (proxy, protocol) in [(&outer, "HTTP/1.1"), (&inner, "HTTP/2")] {
+        for line in proxy.wait_log_lines(2) {
+            assert_eq!(
+                (&line["protocol"], &line["tls"]),
+                (&protocol.into(), &"1.3".into())
+            );
+        }
+    }
+    assert_told(outer, 2);
+    assert_told(inner, 2);
 }
