@@ -48,7 +48,8 @@ struct Frames {
 /// Finds frames in a stream of bytes.
 #[derive(Debug)]
 struct Heads {
-    head: [u8; 9],
+    /// The head and, where a frame is padded, the byte behind it, which says how much of the frame is nothing.
+    head: [u8; 10],
     have: usize,
     /// Bytes that belong to no head: of a frame's payload, or of the preface.
     skip: usize,
@@ -57,6 +58,7 @@ struct Heads {
 /// A frame's head (RFC 9113 §4.1).
 #[derive(Clone, Copy, Debug)]
 struct Head {
+    /// Of what is in the frame, without its padding where it is DATA.
     length: usize,
     kind: u8,
     flags: u8,
@@ -83,6 +85,10 @@ const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+
+/// The bytes of a head.
+const HEAD: usize = 9;
 
 /// The client's preface (RFC 9113 §3.4) stands before its first frame.
 const PREFACE: usize = 24;
@@ -262,7 +268,7 @@ impl Frames {
 impl Heads {
     fn after(skip: usize) -> Self {
         Self {
-            head: [0; 9],
+            head: [0; 10],
             have: 0,
             skip,
         }
@@ -273,24 +279,34 @@ impl Heads {
         let skipped = self.skip.min(rest.len());
         self.skip -= skipped;
         *rest = &rest[skipped..];
-        let missing = self.head.len() - self.have;
-        let (part, after) = rest.split_at(missing.min(rest.len()));
-        self.head[self.have..self.have + part.len()].copy_from_slice(part);
-        self.have += part.len();
-        *rest = after;
-        if self.have < self.head.len() {
-            return None;
+        self.fill(HEAD, rest)?;
+        let [a, b, c, kind, flags, stream @ .., _] = self.head;
+        let stream = u32::from_be_bytes(stream) & !(1 << 31);
+        let mut length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        self.skip = length;
+        if kind == DATA && flags & PADDED != 0 && length > 0 {
+            self.skip = 0;
+            self.fill(HEAD + 1, rest)?;
+            self.skip = length - 1;
+            length = self.skip.saturating_sub(usize::from(self.head[HEAD]));
         }
         self.have = 0;
-        let [a, b, c, kind, flags, stream @ ..] = self.head;
-        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        self.skip = length;
         Some(Head {
             length,
             kind,
             flags,
-            stream: u32::from_be_bytes(stream) & !(1 << 31),
+            stream,
         })
+    }
+
+    /// Takes from `rest` until it has so many bytes of a head.
+    fn fill(&mut self, needed: usize, rest: &mut &[u8]) -> Option<()> {
+        let missing = needed.saturating_sub(self.have);
+        let (part, after) = rest.split_at(missing.min(rest.len()));
+        self.head[self.have..self.have + part.len()].copy_from_slice(part);
+        self.have += part.len();
+        *rest = after;
+        (self.have >= needed).then_some(())
     }
 }
 
@@ -359,6 +375,7 @@ mod tests {
             (frame(PRIORITY, 0, 5), Flood::Ignored),
             (frame(0x20, 0, 100), Flood::Ignored),
             (frame(DATA, 0, 0), Flood::EmptyData),
+            (frame(DATA, PADDED, 256), Flood::EmptyData), // the length of the padding is 0xff
             (frame(7, 0, 8), Flood::Other),
         ] {
             let mut frames = open(now);
@@ -433,6 +450,7 @@ mod tests {
         let mut bytes = vec![0; PREFACE];
         for _ in 0..=CONTROL {
             bytes.extend(frame(DATA, 0, 3));
+            bytes.extend(frame(DATA, PADDED, 257));
             bytes.extend(frame(PING, 0, 8));
         }
         for size in [1, 2, 7, 9, 10, 1000] {
