@@ -1,14 +1,15 @@
 //! Who asks: noted on routes that want to know, by whichever way it was proved.
 //!
-//! A password, a client certificate and a signed token are ways; the identity is one fact of the record. It is boxed,
-//! since most routes do not ask.
+//! A password and a signed token are ways; the identity is one fact of the record. It is boxed, since most routes do not
+//! ask. The certificate that a client has shown in its handshake is a fact of the connection beside it, whatever the route
+//! asks: the log has both, as `user` and `client_certificate`.
 
 use super::Exchange;
 
 /// Who asked, as they have proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The name: of a user, or the subject of a certificate or token.
+    /// The name: of a user, or the subject of a token.
     pub name: Box<str>,
 }
 
