@@ -60,7 +60,7 @@ def upstream(folder, port, protocol="http1"):
     path = os.path.join(folder, "nginx.conf")
     with open(path, "w", encoding="utf-8") as file:
         file.write(nginx_head(folder, f"""  access_log off; sendfile on; tcp_nopush on; open_file_cache max=10;
-  server {{ listen 127.0.0.1:{port} backlog=4096{" http2" if protocol == "http2" else ""}; root {folder};
+  server {{ listen 127.0.0.1:{port} backlog=4096{" http2" if protocol == "http2" else ""}; root {folder}; http2_max_concurrent_streams 1024;
     location = /small {{ return 200 "{'x' * 99}\\n"; }}
     location / {{ }} }}"""))
     return ["nginx", "-p", folder, "-c", path]

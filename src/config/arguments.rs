@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::telemetry::check_otlp_url;
+use super::traces::check_otlp_url;
 use super::{Address, AddressError, Admin, Host, Plan, Problems, names, parse};
 
 /// What the one listener binds when the command line does not say.

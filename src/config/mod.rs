@@ -12,6 +12,7 @@
 //! room, opens no port and reads no clock. Start reading at `load.rs`.
 
 mod access;
+mod access_log;
 mod admin;
 mod ambiguity;
 mod arguments;
@@ -34,6 +35,7 @@ mod route;
 mod route_match;
 mod secret;
 mod telemetry;
+mod traces;
 mod tree;
 mod typed;
 mod units;
@@ -44,6 +46,7 @@ mod upstream_tls;
 mod tests;
 
 pub use access::{Access, Basic, User};
+pub use access_log::{AccessLog, LogFormat, LogOutput};
 pub use admin::Admin;
 pub use arguments::{ArgumentError, from_arguments};
 pub use certificate::{CertificateFiles, TlsMinimum};
@@ -59,9 +62,8 @@ pub use route::{
     HeaderEdits, HostPattern, Match, PathPattern, Rewrite, Route, RouteTimeouts, Split, Tunnels,
 };
 pub use secret::Secret;
-pub use telemetry::{
-    AccessLog, Keep, LogFormat, LogOutput, Otlp, OtlpProtocol, Propagation, Telemetry, Traces,
-};
+pub use telemetry::Telemetry;
+pub use traces::{Keep, Otlp, OtlpProtocol, Propagation, Traces};
 pub use units::{ByteSize, DurationRange, DurationWritten, Rate, Share, UnitError};
 pub use upstream::{Balance, Endpoint, Protocol, Upstream, UpstreamLimits};
 pub use upstream_tls::{ProxyProtocol, UpstreamTls};

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::phase::PHASES;
+use super::state::short;
 use super::{Exchange, Outcome, Phase, Side, SpanId, TlsVersion, grpc};
 
 /// One try of an exchange at one endpoint. Times are microseconds since the exchange began; only its end may be more than
@@ -55,9 +58,92 @@ pub struct Carried {
     pub tls: Option<TlsVersion>,
 }
 
-// === impl Exchange: what is rarely noted of an attempt ===
+// === impl Exchange: its attempts ===
 
 impl Exchange {
+    /// The endpoints of `upstream` that it has tried.
+    pub fn tried(&self, upstream: u16, mut visit: impl FnMut(u16)) {
+        self.0.ask(|facts| {
+            facts
+                .first
+                .iter()
+                .chain(&facts.more)
+                .filter(|attempt| attempt.upstream == upstream)
+                .for_each(|attempt| visit(attempt.endpoint));
+        });
+    }
+
+    /// An attempt begins: its endpoint is picked, and a connection is looked for. The span id is the one that the upstream will see as its parent.
+    pub fn begin_attempt(&self, upstream: u16, endpoint: u16, span_id: SpanId) {
+        let now = Instant::now();
+        let started_us = short(self.0.micros(now));
+        self.0.note(|facts| {
+            let attempt = Attempt {
+                upstream,
+                endpoint,
+                span_id,
+                status: None,
+                grpc_status: None,
+                outcome: Outcome::Served,
+                is_reused: false,
+                is_resend: false,
+                is_http2: false,
+                tls: None,
+                early_hints: 0,
+                peer: None,
+                started_us,
+                ended_us: 0,
+                entered_us: [0; PHASES],
+            };
+            if facts.first.is_none() {
+                facts.first = Some(attempt);
+            } else {
+                facts.more.push(attempt);
+            }
+        });
+        self.0.enter(Phase::Pick, now);
+    }
+
+    /// The present attempt has a connection.
+    pub fn note_connection(&self, carried: Carried) {
+        self.0.note_attempt(|attempt| {
+            attempt.peer = Some(carried.peer);
+            attempt.is_reused = carried.is_reused;
+            attempt.is_http2 = carried.is_http2;
+            attempt.tls = carried.tls;
+        });
+    }
+
+    /// The present attempt repeats one that a dead pooled connection gave back unsent.
+    pub fn note_resend(&self) {
+        self.0.note_attempt(|attempt| attempt.is_resend = true);
+    }
+
+    /// The present attempt was answered.
+    pub fn note_attempt_head(&self, status: u16) {
+        self.0.note_attempt(|attempt| attempt.status = Some(status));
+    }
+
+    /// The present attempt was answered with this status of gRPC.
+    pub fn note_attempt_grpc_status(&self, status: u8) {
+        self.0.note_attempt(|attempt| {
+            if attempt.ended_us == 0 {
+                attempt.grpc_status = Some(status);
+            }
+        });
+    }
+
+    /// The present attempt has ended, before the exchange: it failed, or its answer is not the one that is given.
+    pub fn end_attempt(&self, outcome: Outcome) {
+        let ended_us = self.0.micros(Instant::now());
+        self.0.note_attempt(|attempt| {
+            if attempt.ended_us == 0 {
+                attempt.ended_us = ended_us.max(1);
+                attempt.outcome = outcome;
+            }
+        });
+    }
+
     /// So many Early Hints (103) came before the head of the present attempt.
     pub fn note_early_hints(&self, count: u8) {
         if count > 0 {
