@@ -18,6 +18,7 @@ mod observe_attempt;
 mod observe_body;
 mod observe_exchange;
 mod observe_tunnel;
+mod otlp;
 pub mod own_work;
 mod percent;
 pub mod reader;

@@ -17,6 +17,7 @@ use opentelemetry_semantic_conventions::resource::{
 use super::HeadShare;
 use crate::config::{self, OtlpProtocol, Share};
 use crate::exchange::TraceId;
+use crate::telemetry::otlp::Collector;
 use crate::telemetry::percent;
 
 /// What the `OTEL_*` variables say.
@@ -30,17 +31,6 @@ pub struct Environment {
     host: Option<String>,
     batch: Batch,
     ignored: Vec<Ignored>,
-}
-
-/// Where spans go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Collector {
-    /// Its URL; for OTLP/HTTP with the path.
-    pub endpoint: String,
-    /// The flavour of OTLP.
-    pub protocol: OtlpProtocol,
-    /// How long one batch may take, retries included (default 10 s).
-    pub timeout: Duration,
 }
 
 /// How spans are gathered; the names are those of `OTEL_BSP_*`.

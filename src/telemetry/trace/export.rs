@@ -1,7 +1,8 @@
 //! Carries spans to the collector: one task that gathers a batch, makes its spans, and sends it.
 //!
-//! It speaks OTLP through opentelemetry-otlp's exporter, whose own retries (as OTLP classifies what may be tried again,
-//! with back-off, bounded by the collector's timeout) it relies on; a batch that still fails is dropped and counted.
+//! Spans of exchanges are written by [`SpanMaker`] and go by the [`Sender`]; those of our own work are few and go through
+//! opentelemetry-otlp's exporter. Both try again what OTLP lets be tried again, with back-off and within the collector's
+//! timeout; a batch that still fails is dropped and counted.
 //! Exported is only what the collector has acknowledged. One batch is under way at a time: a collector that is slow
 //! fills the queue, and the queue is bounded.
 //!
@@ -20,14 +21,14 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::environment::{Collector, Environment};
-use super::http_client::Client;
+use super::environment::Environment;
 use super::queue::{Item, Sink, as_count};
 use super::rejected::{Rejected, watched};
 use super::span::SpanMaker;
 use crate::config::OtlpProtocol;
 use crate::telemetry::event::{Event, emit};
 use crate::telemetry::ledger::DropReason;
+use crate::telemetry::otlp::{Collector, HttpClient, Refused, Sender, Service};
 
 /// The task that exports. Its owner ends it with [`Exporter::shutdown`]; dropped, it ends at once.
 #[derive(Debug)]
@@ -41,12 +42,13 @@ pub struct Exporter {
 #[error("cannot export to {endpoint}: {source}")]
 pub struct ExportError {
     endpoint: String,
-    source: ExporterBuildError,
+    source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// What the task holds.
 struct Work {
     sink: Sink,
+    sender: Sender,
     exporter: SpanExporter,
     maker: SpanMaker,
     /// When a batch is given up, retries included.
@@ -73,6 +75,12 @@ struct Failing {
     lost: u64,
 }
 
+/// Where the spans of exchanges go.
+const TRACES: Service = Service {
+    path: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    signal: "TRACES",
+};
+
 /// How often a failure that goes on is said.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
@@ -88,18 +96,19 @@ pub fn spawn(
     resource: &Resource,
     environment: &Arc<Environment>,
 ) -> Result<Exporter, ExportError> {
-    let mut exporter = {
-        let _inside = handle.enter(); // tonic's channel spawns its task when it is built
-        build(collector).map_err(|source| ExportError {
-            endpoint: collector.endpoint.clone(),
-            source,
-        })?
+    let _inside = handle.enter(); // tonic's channel spawns its task when it is built
+    let failed = |source| ExportError {
+        endpoint: collector.endpoint.clone(),
+        source,
     };
+    let mut exporter = build(collector).map_err(|error| failed(error.into()))?;
     exporter.set_resource(resource);
+    let sender = Sender::new(collector, TRACES).map_err(|error| failed(error.into()))?;
     let work = Work {
         sink: sink.clone(),
+        sender,
         exporter,
-        maker: SpanMaker::new(Arc::clone(environment)),
+        maker: SpanMaker::new(Arc::clone(environment), resource),
         // The exporter starts no try after its timeout, and none takes longer than that.
         timeout: collector.timeout * 2,
         health: Health::default(),
@@ -123,7 +132,7 @@ fn build(collector: &Collector) -> Result<SpanExporter, ExporterBuildError> {
             .build(),
         OtlpProtocol::Http => SpanExporter::builder()
             .with_http()
-            .with_http_client(Client::new(timeout))
+            .with_http_client(HttpClient::new(timeout))
             .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
             .with_endpoint(endpoint)
             .with_timeout(timeout)
@@ -170,33 +179,49 @@ impl Work {
     }
 
     async fn send(&mut self, items: &mut Vec<Item>, taken: usize) {
-        let mut spans = Vec::with_capacity(taken);
+        let mut own = Vec::new();
         for item in items.drain(..) {
             match item {
-                Item::Exchange(record, plan, wall) => {
-                    self.maker.make(&record, &plan, wall, &mut spans);
-                }
-                Item::Own(span) => spans.push(*span),
+                Item::Exchange(record, plan, wall) => self.maker.make(&record, &plan, wall),
+                Item::Own(span) => own.push(*span),
             }
         }
-        let flight = Flight {
-            sink: &self.sink,
-            spans: as_count(taken),
-        };
-        match export(&self.exporter, spans, self.timeout).await {
-            Ok(rejected) => {
-                self.health.good(&rejected);
-                flight.land(&rejected);
-            }
-            Err(why) => {
-                self.health.bad(&why, flight.spans);
-                flight.crash(&why);
-            }
+        let (all, of_own) = (as_count(taken), as_count(own.len()));
+        // Both are in flight from here on: what the end of the task cuts off is counted.
+        let exchanges = Flight::new(&self.sink, all - of_own);
+        let own_work = Flight::new(&self.sink, of_own);
+        if !self.maker.is_empty() {
+            let request = self.maker.request();
+            let sent = tokio::time::timeout(self.timeout, self.sender.send(request)).await;
+            let sent = match sent {
+                Ok(Ok(Refused { items: spans, why })) => Ok(Rejected { spans, why }),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("no answer within {:?}", self.timeout)),
+            };
+            settle(&mut self.health, exchanges, sent);
+        }
+        if of_own > 0 {
+            let sent = export(&self.exporter, own, self.timeout).await;
+            settle(&mut self.health, own_work, sent);
         }
     }
 }
 
-/// Sends one batch; what the collector refused of it, or why it did not take it.
+/// Enters what became of a batch.
+fn settle(health: &mut Health, flight: Flight<'_>, sent: Result<Rejected, String>) {
+    match sent {
+        Ok(rejected) => {
+            health.good(&rejected);
+            flight.land(&rejected);
+        }
+        Err(why) => {
+            health.bad(&why, flight.spans);
+            flight.crash(&why);
+        }
+    }
+}
+
+/// Sends spans of our own work; what the collector refused of them, or why it did not take them.
 async fn export(
     exporter: &SpanExporter,
     spans: Vec<SpanData>,
@@ -212,7 +237,11 @@ async fn export(
 
 // === impl Flight ===
 
-impl Flight<'_> {
+impl<'a> Flight<'a> {
+    fn new(sink: &'a Sink, spans: u64) -> Self {
+        Self { sink, spans }
+    }
+
     /// The collector has acknowledged them, all but those it refused.
     fn land(mut self, rejected: &Rejected) {
         let spans = std::mem::take(&mut self.spans);

@@ -13,14 +13,12 @@ pub mod environment;
 pub mod export;
 #[cfg(test)]
 mod fixture;
-mod http_client;
 mod names;
 pub mod propagation;
 mod queue;
 mod rejected;
 mod sampling;
 mod span;
-mod tls_attributes;
 mod words;
 
 use http::HeaderMap;

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use opentelemetry::StringValue;
-
 use super::{Environment, HeadShare};
 use crate::config::{Host, PathPattern, Plan};
 
@@ -89,10 +87,10 @@ impl Names {
     }
 
     /// The address that a listener was told to bind; port 0 where it is not known.
-    pub(super) fn listener(&self, listener: u16) -> (StringValue, u16) {
+    pub(super) fn listener(&self, listener: u16) -> (&str, u16) {
         match self.listeners.get(usize::from(listener)) {
-            Some((address, port)) => (Arc::clone(address).into(), *port),
-            None => (StringValue::from(""), 0),
+            Some((address, port)) => (address, *port),
+            None => ("", 0),
         }
     }
 

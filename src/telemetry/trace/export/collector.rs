@@ -20,9 +20,8 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::http_client::Socket;
 use crate::config::OtlpProtocol;
-use crate::telemetry::trace::environment::Collector;
+use crate::telemetry::otlp::{Collector, Socket};
 
 /// How it answers.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,10 +1,18 @@
 //! Whether a span says that something failed, and what.
 
-use opentelemetry::StringValue;
-use opentelemetry::trace::Status;
+use std::borrow::Cow;
 
 use crate::exchange::{Attempt, Outcome, Record, Side, grpc};
 use crate::telemetry::label;
+
+/// The status of a span; who sets none says nothing of success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SpanStatus {
+    /// Nothing is said.
+    Unset,
+    /// It failed, with what is to be said of that beyond its attributes.
+    Error(&'static str),
+}
 
 /// `error.type`: the outcome where it was not served, else the status where it is an error: HTTP's, or gRPC's as a word.
 /// To whom calls (`from` is 400), every status of gRPC but OK is one; to whom is called, what says that it failed.
@@ -12,7 +20,7 @@ pub(super) fn error_type(
     outcome: Outcome,
     (status, grpc_status): (Option<u16>, Option<u8>),
     from: u16,
-) -> Option<StringValue> {
+) -> Option<Cow<'static, str>> {
     if outcome != Outcome::Served {
         return Some(outcome.as_str().into());
     }
@@ -28,12 +36,12 @@ pub(super) fn error_type(
         .map(|status| label::grpc_status(status).into())
 }
 
-pub(super) fn server_status(record: &Record) -> Status {
+pub(super) fn server_status(record: &Record) -> SpanStatus {
     match record.outcome {
-        Outcome::Served if record.is_error() => Status::error(""),
-        Outcome::Served => Status::Unset,
-        _ if record.status >= 500 || is_cut_off(record) => Status::error(record.detail),
-        _ => Status::Unset,
+        Outcome::Served if record.is_error() => SpanStatus::Error(""),
+        Outcome::Served => SpanStatus::Unset,
+        _ if record.status >= 500 || is_cut_off(record) => SpanStatus::Error(record.detail),
+        _ => SpanStatus::Unset,
     }
 }
 
@@ -48,17 +56,17 @@ fn is_cut_off(record: &Record) -> bool {
         )
 }
 
-pub(super) fn client_status(attempt: &Attempt) -> Status {
+pub(super) fn client_status(attempt: &Attempt) -> SpanStatus {
     match attempt.outcome {
         Outcome::Served => {
             let is_error = attempt.status.is_some_and(|status| status >= 400)
                 || attempt.grpc_status.is_some_and(|status| status != 0);
             if is_error {
-                Status::error("")
+                SpanStatus::Error("")
             } else {
-                Status::Unset
+                SpanStatus::Unset
             }
         }
-        outcome => Status::error(outcome.as_str()),
+        outcome => SpanStatus::Error(outcome.as_str()),
     }
 }

@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 /// The client that carries OTLP/HTTP.
-pub(super) struct Client {
+pub(in crate::telemetry) struct Client {
     timeout: Duration,
     kept: Mutex<Option<Link>>,
 }
@@ -38,7 +38,7 @@ struct Link {
 struct Whole(Option<Bytes>);
 
 /// tokio's socket as hyper's.
-pub(super) struct Socket(pub(super) TcpStream);
+pub(in crate::telemetry) struct Socket(pub(in crate::telemetry) TcpStream);
 
 /// Why a batch did not reach the collector.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ type Sending<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError
 
 impl Client {
     /// One that gives up after `timeout`, connecting included.
-    pub(super) fn new(timeout: Duration) -> Self {
+    pub(in crate::telemetry) fn new(timeout: Duration) -> Self {
         Self {
             timeout,
             kept: Mutex::new(None),
