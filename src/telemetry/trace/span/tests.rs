@@ -65,6 +65,19 @@ fn failure(span: &Span) -> Option<&str> {
     Some(&status.message)
 }
 
+/// What the server span of an exchange of ours says besides its attributes.
+fn is_frame_of_an_exchange(server: &Span, record: &Record, started: u64) {
+    assert_eq!(server.name, "GET /api/checkout");
+    assert_eq!(server.kind, 2);
+    assert!(server.parent_span_id.is_empty());
+    assert_eq!(server.flags, u32::from(record.trace.flags) | 0x100);
+    assert_eq!(failure(server), None);
+    assert_eq!((server.links.len(), server.events.len()), (0, 0));
+    assert_eq!(server.start_time_unix_nano, started);
+    let took = nanos(record.duration().as_nanos());
+    assert_eq!(server.end_time_unix_nano, started + took);
+}
+
 #[test]
 fn a_served_exchange_is_a_server_span_and_a_client_span() {
     let mut record = served(200);
@@ -77,15 +90,7 @@ fn a_served_exchange_is_a_server_span_and_a_client_span() {
         panic!("{spans:?}");
     };
 
-    assert_eq!(server.name, "GET /api/checkout");
-    assert_eq!(server.kind, 2);
-    assert!(server.parent_span_id.is_empty());
-    assert_eq!(server.flags, u32::from(record.trace.flags) | 0x100);
-    assert_eq!(failure(server), None);
-    assert_eq!((server.links.len(), server.events.len()), (0, 0));
-    assert_eq!(server.start_time_unix_nano, started);
-    let took = nanos(record.duration().as_nanos());
-    assert_eq!(server.end_time_unix_nano, started + took);
+    is_frame_of_an_exchange(server, &record, started);
     assert_eq!(
         attributes(server),
         [
