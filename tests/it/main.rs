@@ -17,6 +17,7 @@ mod balancing;
 mod bodies;
 mod collector_outage;
 mod command_line;
+mod conservation;
 mod demo;
 mod drain;
 mod end_to_end;

@@ -209,8 +209,12 @@ fn of_answer(answer: &http::Response<Bytes>) -> Result<Refused, SendError> {
     ))
 }
 
-/// What a status of gRPC says.
+/// What a status of gRPC says. One with a cause is no answer: tonic makes it where the connection broke or never was.
 fn of_status(status: &Status) -> SendError {
+    if let Some(cause) = std::error::Error::source(status) {
+        let why = format!("the collector cannot be reached: {}", chain(cause));
+        return SendError::new(why, Again::Soon);
+    }
     let again = match status.code() {
         Code::Cancelled
         | Code::DeadlineExceeded
@@ -222,16 +226,12 @@ fn of_status(status: &Status) -> SendError {
         Code::ResourceExhausted => retry_after(status.details()).map_or(Again::Never, Again::After),
         _ => Again::Never,
     };
-    let code = status.code();
     let why = match status.message() {
-        "" => format!("the collector answered {code:?}: {code}"),
-        message => format!("the collector answered {code:?}: {message}"),
+        "" => status.code().description(),
+        message => message,
     };
-    let why = match std::error::Error::source(status) {
-        Some(source) => format!("{why}: {}", chain(source)),
-        None => why,
-    };
-    SendError::new(why, again)
+    let code = status.code();
+    SendError::new(format!("the collector answered {code:?}: {why}"), again)
 }
 
 /// An error with its causes.
@@ -253,6 +253,11 @@ mod tests {
     #[test]
     fn what_may_be_sent_again_is_what_the_specification_lists() {
         let again = |code| of_status(&Status::new(code, "no")).again;
+        let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        assert_eq!(
+            of_status(&Status::from_error(broken.into())).again,
+            Again::Soon
+        );
         for code in [
             Code::Cancelled,
             Code::DeadlineExceeded,
