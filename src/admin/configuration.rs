@@ -15,7 +15,7 @@ use super::upstreams::{balance, protocol};
 use crate::config::{
     Access, Admin, DurationWritten, HeaderEdits, HostPattern, LimitKey, Listener, LogFormat,
     LogOutput, Match, OtlpProtocol, PathPattern, Plan, ProxyProtocol, RateLimit, Retry, Rewrite,
-    Route, Share, Telemetry, TraceContext, Upstream,
+    Route, Share, Slo, Telemetry, TraceContext, Upstream,
 };
 use crate::telemetry::looks_secret;
 
@@ -103,6 +103,7 @@ fn route(it: &Route, upstreams: &[&str]) -> Value {
         "rate_limit": it.rate_limit.as_ref().map(rate_limit),
         "concurrency": it.concurrency,
         "retry": it.retry.as_ref().map(retry),
+        "slo": it.slo.as_ref().map(slo),
         "upgrade": if it.tunnels.websocket { json!(["websocket"]) } else { json!([]) },
         "connect": it.tunnels.connect,
     });
@@ -201,6 +202,17 @@ fn retry(it: &Retry) -> Value {
         "backoff": format!("{}..{}", time(it.backoff_base), time(it.backoff_max)),
         "budget": {"ratio": it.budget.ratio.to_string(), "min_per_second": it.budget.min_per_second},
         "methods": texts(&it.methods),
+    })
+}
+
+fn slo(it: &Slo) -> Value {
+    let latency = it
+        .latency
+        .map(|latency| json!({"within": time(latency.within), "for": latency.share.to_string()}));
+    json!({
+        "availability": it.availability.map(|share| share.to_string()),
+        "latency": latency,
+        "window": time(it.window),
     })
 }
 

@@ -5,7 +5,6 @@
 
 /// Sections (paths without indices) and the keys in them that are not supported yet.
 const KEYS: &[(&str, &str)] = &[
-    ("routes[]", "slo"),
     ("upstreams[]", "discover"),
     ("upstreams[]", "health"),
     ("upstreams[]", "limits"),

@@ -34,6 +34,7 @@ mod retry;
 mod route;
 mod route_match;
 mod secret;
+mod slo;
 mod telemetry;
 mod traces;
 mod tree;
@@ -62,6 +63,7 @@ pub use route::{
     HeaderEdits, HostPattern, Match, PathPattern, Rewrite, Route, RouteTimeouts, Split, Tunnels,
 };
 pub use secret::Secret;
+pub use slo::{FAST_BURN, LatencyObjective, Slo};
 pub use telemetry::Telemetry;
 pub use traces::{Keep, Otlp, OtlpProtocol, Propagation, Traces};
 pub use units::{ByteSize, DurationRange, DurationWritten, Rate, Share, UnitError};

@@ -13,8 +13,9 @@ use super::ranges::{check_time, check_whole};
 use super::read::resembling;
 use super::retry::RetryWritten;
 use super::route_match::MatchWritten;
+use super::slo::SloWritten;
 use super::tree::quoted;
-use super::{Access, ByteSize, DurationWritten, Name, RateLimit, Retry, names};
+use super::{Access, ByteSize, DurationWritten, Name, RateLimit, Retry, Slo, names};
 
 /// One route. Its place in the file means nothing; specificity decides.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub struct Route {
     pub concurrency: Option<u32>,
     /// The retry policy, where there is one.
     pub retry: Option<Retry>,
+    /// What it promises, where it does.
+    pub slo: Option<Slo>,
     /// Who may use it.
     pub access: Access,
     /// Which tunnels a request may ask for.
@@ -212,6 +215,9 @@ pub(super) struct RouteWritten {
     /// When a failed attempt is followed by another (default never).
     #[serde(default)]
     retry: Option<RetryWritten>,
+    /// What it promises its clients: availability, latency, or both (default nothing).
+    #[serde(default)]
+    slo: Option<SloWritten>,
     /// Who may use it (default: everybody).
     #[serde(default)]
     access: AccessWritten,
@@ -281,6 +287,7 @@ impl RouteWritten {
                 .retry
                 .as_ref()
                 .map(|retry| retry.check(&timeout, &at.key("retry"))),
+            slo: self.slo.as_ref().and_then(|slo| slo.check(&at.key("slo"))),
             name: name?,
             matches: matches?,
             to,

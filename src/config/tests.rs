@@ -28,8 +28,7 @@ fn plan(text: &str) -> Plan {
 
 /// The contract's file without what is not supported yet.
 fn supported() -> String {
-    const LATER: [&str; 5] = [
-        "slo:",
+    const LATER: [&str; 4] = [
         "health:",
         "active:",
         "passive:",

@@ -113,6 +113,7 @@ pub(crate) fn route(name: &str, path: config::PathPattern) -> config::Route {
         rate_limit: None,
         concurrency: None,
         retry: None,
+        slo: None,
         access: config::Access::default(),
         tunnels: config::Tunnels::default(),
     }

@@ -63,6 +63,7 @@ pub(super) fn plan(routes: &[&str]) -> Plan {
                 rate_limit: None,
                 concurrency: None,
                 retry: None,
+                slo: None,
                 access: crate::config::Access::default(),
                 tunnels: Tunnels::default(),
             })

@@ -15,7 +15,6 @@ fn names_exactly_the_keys_of_the_contract_that_are_not_supported_yet() {
         [
             "40:24: warning: routes[0].retry.per_try_timeout: 3 attempts of 2s take 6s, longer than timeout.total: 5s \
              (the last attempts are cut short by the total)",
-            "45:5: routes[0].slo: not supported yet",
             "60:5: upstreams[0].health: not supported yet",
             "63:5: upstreams[0].limits: not supported yet",
         ]
@@ -46,7 +45,6 @@ fn refuses_the_commented_keys_of_the_contract_by_name_too() {
     assert_eq!(
         keys,
         [
-            "routes[0].slo",
             "upstreams[0].balance",
             "upstreams[0].health",
             "upstreams[0].limits",
@@ -112,6 +110,16 @@ fn reads_the_contract_as_it_is_meant() {
         .clone()
         .map(|limit| (limit.rate.count, limit.burst, limit.key));
     assert_eq!(limit, Some((100, 200, LimitKey::ClientIp)));
+    let latency = LatencyObjective {
+        within: Duration::from_millis(300),
+        share: Share(0.99),
+    };
+    let slo = Slo {
+        availability: Some(Share(0.999)),
+        latency: Some(latency),
+        window: Duration::from_secs(30 * 24 * 3600),
+    };
+    assert_eq!(route.slo, Some(slo));
 
     assert_eq!(plan.upstreams[0].endpoints[0].weight, 2);
     assert_eq!(plan.telemetry.traces.sample, Some(Share(0.1)));
@@ -175,7 +183,7 @@ upstreams: [{name: u, endpoints: [{address: a:1}, {adress: 5}]}, v]
         [
             "1:32: listeners[0].address: expected text, found a list",
             "3:3: routes[0]: expected a map of keys: name, match, upstream, split, timeout, max_body, rewrite, request_headers, \
-             response_headers, rate_limit, concurrency, retry, access, upgrade, connect, found the number 5",
+             response_headers, rate_limit, concurrency, retry, slo, access, upgrade, connect, found the number 5",
             "4:28: routes[1].match.hosts: expected a list, found the number 7 (such as [7])",
             "4:63: routes[1].retry.attempts: expected a whole number, 0 or more, found the text \"x\" (such as 3)",
             "6:42: routes[3].upstrem: unknown key (did you mean upstream?)",

@@ -61,6 +61,7 @@ pub(super) fn plan() -> Plan {
             rate_limit: None,
             concurrency: None,
             retry: None,
+            slo: None,
             access: crate::config::Access::default(),
             tunnels: Tunnels::default(),
         }],
