@@ -39,6 +39,7 @@ impl Exchange {
         let core = Rc::new(Core {
             connection: Rc::clone(connection),
             clock,
+            waited: Cell::new(0),
             place: Cell::new(0),
             limits: Cell::new(Limits {
                 total: None,
@@ -372,6 +373,7 @@ impl Exchange {
         Some(Record {
             started: core.clock.started(),
             phases,
+            waited: Duration::from_nanos(core.waited.get()),
             trace: facts.trace,
             kept: None,
             generation: facts.generation,

@@ -27,6 +27,7 @@ mod tls;
 mod trace;
 mod trailers;
 mod tunnel;
+mod waited;
 pub mod websocket;
 
 pub use attempt::{Attempt, Carried};
@@ -47,5 +48,6 @@ pub use state::{LimitNote, Timeout};
 pub use tls::{ClientCertificate, ClientFields, TlsFacts, TlsVersion};
 pub use trace::{RANDOM, SAMPLED, SpanId, SpanRef, TraceId, TracePlace};
 pub use tunnel::{Ahead, Broken, Duplex, Tunnel, TunnelKind};
+pub use waited::Waits;
 
 use state::Core;

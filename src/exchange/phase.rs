@@ -171,3 +171,104 @@ impl PhaseClock {
         PhaseTimes(self.times.each_ref().map(Cell::get))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::rc::Rc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::exchange::{Connection, Exchange, Outcome, Protocol, SpanId};
+
+    fn exchange() -> Exchange {
+        let address = SocketAddr::from(([127, 0, 0, 1], 40_000));
+        let body = Duration::from_secs(30);
+        let connection = Rc::new(Connection::new(7, 0, address, address, false, body));
+        Exchange::open(&connection, &http::Method::GET, Protocol::Http11, 1)
+    }
+
+    /// Time that passes while it does so.
+    fn pass(nanos: u64) {
+        let until = Instant::now() + Duration::from_nanos(nanos);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_instant_has_one_owner(
+            steps in prop::collection::vec((0_usize..PHASES, 0_u64..5_000_000_000), 0..60),
+            rest in 0_u64..5_000_000_000,
+        ) {
+            let started = Instant::now();
+            let clock = PhaseClock::new(started);
+            let mut now = started;
+            let mut wanted = [0_u64; PHASES];
+            for (phase, nanos) in steps {
+                wanted[clock.phase().index()] += nanos;
+                now += Duration::from_nanos(nanos);
+                clock.enter(Phase::ALL[phase], now);
+            }
+            wanted[clock.phase().index()] += rest;
+            now += Duration::from_nanos(rest);
+            let times = clock.times(now);
+            prop_assert_eq!(times.total(), now - started);
+            prop_assert_eq!(times.0, wanted);
+            prop_assert_eq!(clock.times(now), times, "asking takes no time");
+        }
+
+        /// Whatever is noted of it, in whatever order: its phases add up to the time from its first byte to its end.
+        #[test]
+        fn the_phases_of_an_exchange_add_up_to_its_length(
+            steps in prop::collection::vec((0_u8..8, 0_usize..PHASES, 0_u64..20_000), 0..40),
+        ) {
+            let exchange = exchange();
+            for (step, phase, nanos) in steps {
+                let phase = Phase::ALL[phase];
+                let waits = (step == 7).then(|| exchange.waits_for_connection());
+                pass(nanos);
+                drop(waits);
+                match step {
+                    0 => exchange.begin_attempt(0, 0, SpanId::random()),
+                    1 => exchange.end_attempt(Outcome::ConnectionTerminated),
+                    2 => exchange.upload(phase),
+                    3 => exchange.upload_step(phase),
+                    4 => exchange.note_head(200, false),
+                    5 => drop(exchange.times()),
+                    _ => drop(exchange.enter(phase)),
+                }
+            }
+            let started = exchange.started();
+            let before = started.elapsed();
+            let record = exchange.finish(Outcome::Served).expect("the first to end it");
+            let after = started.elapsed();
+            prop_assert!(before <= record.duration() && record.duration() <= after);
+            prop_assert_eq!(record.phases.total(), record.duration());
+            let theirs = Phase::ALL.into_iter().filter(|phase| !matches!(phase, Phase::Admit | Phase::Pick));
+            let theirs: Duration = theirs.map(|phase| record.phases.get(phase)).sum();
+            prop_assert!(record.overhead() + theirs <= record.duration());
+        }
+    }
+
+    #[test]
+    fn waiting_for_a_connection_is_not_what_the_proxy_took() {
+        let exchange = exchange();
+        exchange.begin_attempt(0, 0, SpanId::random());
+        pass(100_000);
+        let waits = exchange.waits_for_connection();
+        pass(3_000_000);
+        drop(waits);
+        exchange.enter(Phase::Wait);
+        pass(3_000_000);
+        let record = exchange
+            .finish(Outcome::Served)
+            .expect("the first to end it");
+        assert!(record.waited >= Duration::from_millis(3));
+        assert!(record.phases.get(Phase::Pick) >= record.waited + Duration::from_micros(100));
+        let ours = record.duration() - record.waited - record.phases.get(Phase::Wait);
+        assert!(record.overhead() >= Duration::from_micros(100) && record.overhead() <= ours);
+    }
+}

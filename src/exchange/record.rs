@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Attempt, Identity, Outcome, PhaseTimes, TlsFacts, TracePlace, TunnelKind, grpc};
+use super::{
+    Attempt, Identity, Outcome, Phase, PhaseTimes, TlsFacts, TracePlace, TunnelKind, grpc,
+};
 
 /// What is left of an exchange when it has ended.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct Record {
     pub started: Instant,
     /// Where its time went; the sum is its length.
     pub phases: PhaseTimes,
+    /// How much of [`Phase::Pick`] was waiting for a connection that others had.
+    pub waited: Duration,
     /// Its place in a trace.
     pub trace: TracePlace,
     /// Why it is kept as a trace, if it is.
@@ -160,6 +164,15 @@ impl Record {
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.phases.total()
+    }
+
+    /// What the proxy itself took: its length less what the client, the upstream and the pauses between attempts took.
+    /// That is routing, limits and balancing. Reading, writing and copying count with whoever was waited for meanwhile:
+    /// the kernel does not say when bytes came.
+    #[must_use]
+    pub fn overhead(&self) -> Duration {
+        let pick = self.phases.get(Phase::Pick).saturating_sub(self.waited);
+        self.phases.get(Phase::Admit) + pick
     }
 
     /// Whether people would call it failed: not served, or served with a status of 500 and above, or with one of gRPC

@@ -22,6 +22,8 @@ use super::{
 pub(super) struct Core {
     pub(super) connection: Rc<Connection>,
     pub(super) clock: PhaseClock,
+    /// How much of picking was waiting for a connection, in nanoseconds.
+    pub(super) waited: Cell<u64>,
     pub(super) place: Cell<usize>,
     pub(super) limits: Cell<Limits>,
     pub(super) expired: Cell<Option<Timeout>>,

@@ -191,18 +191,31 @@ impl ResponseRules {
                 .or_insert_with(|| hsts.clone());
         }
         if self.server_timing {
-            let mut value = String::new();
-            for (phase, time) in exchange.times().iter() {
-                let comma = if value.is_empty() { "" } else { ", " };
-                let millis = time.as_secs_f64() * 1e3;
-                // Writing to a string cannot fail.
-                let _ = write!(value, "{comma}{};dur={millis:.3}", phase.as_str());
-            }
+            let value = server_timing(exchange);
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.append(SERVER_TIMING, value);
             }
         }
     }
+}
+
+/// The phases up to the response head, in milliseconds, and the trace as pages in browsers look for it
+/// (Server Timing §2; `traceparent` in `desc`, as OpenTelemetry's agents for browsers read it).
+fn server_timing(exchange: &Exchange) -> String {
+    let mut value = String::with_capacity(256);
+    for (phase, time) in exchange.times().iter() {
+        let millis = time.as_secs_f64() * 1e3;
+        // Writing to a string cannot fail.
+        let _ = write!(value, "{};dur={millis:.3}, ", phase.as_str());
+    }
+    let _ = exchange.with_trace(|place| {
+        let (trace_id, span_id, flags) = (place.trace_id, place.span_id, place.flags);
+        write!(
+            value,
+            "traceparent;desc=\"00-{trace_id}-{span_id}-{flags:02x}\""
+        )
+    });
+    value
 }
 
 /// The client's own request id, else the trace id.

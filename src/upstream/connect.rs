@@ -116,7 +116,12 @@ pub(super) fn drive(
 ///
 /// # Errors
 /// None came free in time.
-pub(super) async fn take_place(upstream: &Upstream, limit: Duration) -> Result<Place, Fault> {
+pub(super) async fn take_place(upstream: &Upstream, exchange: &Exchange) -> Result<Place, Fault> {
+    if let Some(place) = upstream.places.try_take() {
+        return Ok(place);
+    }
+    let _waits = exchange.waits_for_connection();
+    let limit = upstream.plan.connect_timeout;
     upstream.places.take(limit).await.ok_or_else(|| {
         Fault::new(
             Outcome::ConnectionLimitReached,

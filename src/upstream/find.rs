@@ -36,6 +36,7 @@ pub(super) async fn find(
         }
         let Some(opening) = pool.open() else {
             // Where the endpoint does not answer, those who wait must not each wait for all before them.
+            let _waits = exchange.waits_for_connection();
             let changed = timeout_at(deadline, pool.capacity.change()).await;
             changed.map_err(|_| {
                 failed(
@@ -45,7 +46,7 @@ pub(super) async fn find(
             })??;
             continue;
         };
-        let mut taking = pin!(take_place(upstream, upstream.plan.connect_timeout));
+        let mut taking = pin!(take_place(upstream, exchange));
         let place = loop {
             tokio::select! {
                 biased;

@@ -79,7 +79,7 @@ pub(super) async fn open(
     pool: &Rc<EndpointPool>,
     exchange: &Exchange,
 ) -> Result<Rc<Http1>, Fault> {
-    let place = take_place(upstream, upstream.plan.connect_timeout).await?;
+    let place = take_place(upstream, exchange).await?;
     let Dialled { stream, end, .. } = dial(upstream, &pool.endpoint, exchange).await?;
     begin(upstream, pool, place, end, TokioIo::new(stream)).await
 }

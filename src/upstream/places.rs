@@ -34,21 +34,27 @@ impl Places {
         }
     }
 
+    /// A place, if one is free.
+    pub(super) fn try_take(self: &Arc<Self>) -> Option<Place> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
+        Some(Place {
+            places: Arc::clone(self),
+            _permit: permit,
+        })
+    }
+
     /// A place, if one comes free within `limit`. Cancel safe.
     pub(super) async fn take(self: &Arc<Self>, limit: Duration) -> Option<Place> {
-        let permit = match Arc::clone(&self.free).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let mut waiting = Waiting::new(self);
-                let permit = tokio::time::timeout(limit, Arc::clone(&self.free).acquire_owned())
-                    .await
-                    .ok()?
-                    .ok()?;
-                // The place that came free has counted it off.
-                waiting.gave_up = false;
-                permit
-            }
-        };
+        if let Some(place) = self.try_take() {
+            return Some(place);
+        }
+        let mut waiting = Waiting::new(self);
+        let permit = tokio::time::timeout(limit, Arc::clone(&self.free).acquire_owned())
+            .await
+            .ok()?
+            .ok()?;
+        // The place that came free has counted it off.
+        waiting.gave_up = false;
         Some(Place {
             places: Arc::clone(self),
             _permit: permit,

@@ -96,7 +96,7 @@ async fn connect(
     load: Entered,
 ) -> Result<Response, AttemptFault> {
     let exchange = &request.exchange;
-    let place = take_place(upstream, upstream.plan.connect_timeout).await?;
+    let place = take_place(upstream, exchange).await?;
     let Dialled { stream, end, .. } = dial(upstream, &pool.endpoint, exchange).await?;
     upstream.note_opened();
     exchange.note_connection(end.carried(false, false));

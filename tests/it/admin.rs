@@ -386,6 +386,9 @@ fn server_timing_tells_the_phases_where_it_is_asked_for() {
         assert!(names.contains(&phase), "{phase} in {names:?}");
     }
     let line = proxy.wait_log_lines(1).remove(0);
+    let trace = line["trace_id"].as_str().expect("a text");
+    let named = format!("traceparent;desc=\"00-{trace}-");
+    assert!(timings[1].contains(&named), "{named} in {timings:?}");
     let waited = phases
         .iter()
         .find(|(name, _)| *name == "wait")

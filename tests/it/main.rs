@@ -28,6 +28,7 @@ mod limits;
 mod listener;
 mod metrics;
 mod partners;
+mod phases;
 mod proxy_protocol;
 mod proxy_protocol_out;
 mod readme;

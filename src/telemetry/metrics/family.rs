@@ -117,6 +117,9 @@ families! {
     PHASE_DURATION: Kind::Histogram(&histogram::PHASES), "sightglass_phase_duration_seconds",
         ["route", "phase"],
         "Time that a phase took in an exchange; the phases of an exchange add up to its length.";
+    PROXY_OVERHEAD: Kind::Histogram(&histogram::OVERHEADS), "sightglass_proxy_overhead_seconds",
+        ["route"],
+        "What the proxy itself took of an exchange: its length less what client, upstream and pauses between attempts took.";
     RETRIES: Kind::Counter, "sightglass_retries_total",
         ["route", "reason"],
         "Attempts after the first, by what was wrong with the one before.";

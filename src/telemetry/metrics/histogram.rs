@@ -115,6 +115,32 @@ pub static PHASES: Buckets = Buckets {
     scale: 1e9,
 };
 
+/// Bounds of what the proxy itself takes, in nanoseconds: from a microsecond to a tenth of a second.
+pub static OVERHEADS: Buckets = Buckets {
+    bounds: &[
+        1_000,
+        2_500,
+        5_000,
+        10_000,
+        25_000,
+        50_000,
+        100_000,
+        250_000,
+        500_000,
+        1_000_000,
+        2_500_000,
+        5_000_000,
+        10_000_000,
+        25_000_000,
+        100_000_000,
+    ],
+    labels: &[
+        "1e-06", "2.5e-06", "5e-06", "1e-05", "2.5e-05", "5e-05", "0.0001", "0.00025", "0.0005",
+        "0.001", "0.0025", "0.005", "0.01", "0.025", "0.1", "+Inf",
+    ],
+    scale: 1e9,
+};
+
 /// Bounds of body sizes, in bytes.
 pub static SIZES: Buckets = Buckets {
     bounds: &[
@@ -360,7 +386,7 @@ mod tests {
 
     #[test]
     fn labels_say_what_the_bounds_are() {
-        for buckets in [&DURATIONS, &PHASES, &SIZES] {
+        for buckets in [&DURATIONS, &PHASES, &OVERHEADS, &SIZES] {
             assert_eq!(buckets.labels.len(), buckets.bounds.len() + 1);
             assert_eq!(buckets.labels.last(), Some(&"+Inf"));
             for (bound, label) in buckets.bounds.iter().zip(buckets.labels) {

@@ -38,6 +38,7 @@ struct RouteSeries {
     calls: Few<u8, Counter>,
     bodies: Option<(Arc<Histogram>, Arc<Histogram>)>,
     phases: [Option<Arc<Histogram>>; PHASES],
+    overhead: Option<Arc<Histogram>>,
     active: Option<Gauge>,
 }
 
@@ -141,7 +142,7 @@ impl Tally {
                 sources.of_route(
                     &family::STREAM_DURATION,
                     record.route,
-                    record.outcome.as_str(),
+                    Some(record.outcome.as_str()),
                 )
             });
             observe(streams, nanos(whole), record.trace.span_id);
@@ -172,10 +173,14 @@ impl Tally {
         for (phase, time) in record.phases.iter() {
             series.phases[phase.index()]
                 .get_or_insert_with(|| {
-                    sources.of_route(&family::PHASE_DURATION, record.route, phase.as_str())
+                    sources.of_route(&family::PHASE_DURATION, record.route, Some(phase.as_str()))
                 })
                 .observe(nanos(time));
         }
+        series
+            .overhead
+            .get_or_insert_with(|| sources.of_route(&family::PROXY_OVERHEAD, record.route, None))
+            .observe(nanos(record.overhead()));
 
         self.count_attempts(record, &observe);
     }
@@ -273,12 +278,18 @@ impl Source {
             .counter(self.wanted(&family::GRPC_REQUESTS, &labels, owner))
     }
 
-    /// A series of a route with one label of its own.
-    fn of_route(&self, family: &'static Family, route: Option<u16>, label: &str) -> Arc<Histogram> {
+    /// A series of a route, with one label of its own where it has one.
+    fn of_route(
+        &self,
+        family: &'static Family,
+        route: Option<u16>,
+        label: Option<&str>,
+    ) -> Arc<Histogram> {
         let (name, _, _) = self.pattern(route);
         let owner = Owner::Route(Name::new(name));
-        self.catalogue
-            .histogram(self.wanted(family, &[name, label], owner))
+        let labels = [name, label.unwrap_or_default()];
+        let labels = &labels[..1 + usize::from(label.is_some())];
+        self.catalogue.histogram(self.wanted(family, labels, owner))
     }
 
     fn attempts(&self, attempt: &Attempt) -> Arc<Histogram> {

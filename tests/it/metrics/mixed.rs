@@ -6,7 +6,7 @@ use super::super::rig::{
 };
 
 /// The contract: each family that this issue can produce, with its labels.
-pub(super) const FAMILIES: [(&str, &[&str]); 32] = [
+pub(super) const FAMILIES: [(&str, &[&str]); 33] = [
     (
         "http_server_request_duration_seconds",
         &[
@@ -36,6 +36,7 @@ pub(super) const FAMILIES: [(&str, &[&str]); 32] = [
         &["http_response_status_code", "outcome", "upstream"],
     ),
     ("sightglass_phase_duration_seconds", &["phase", "route"]),
+    ("sightglass_proxy_overhead_seconds", &["route"]),
     ("sightglass_retries_total", &["reason", "route"]),
     (
         "sightglass_retry_budget_exhausted_total",
