@@ -1,17 +1,32 @@
-//! Any `traceparent`, `tracestate` and `baggage`: what is accepted comes out as it went in, and nothing grows past its limit.
+//! Any trace context in every family (W3C, B3 in one field and in several, Jaeger's) and any baggage: what is accepted comes
+//! out as it went in, in the family it came in and in all others, and nothing grows past its limit.
 
 #![no_main]
 
 use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
-use sightglass::config::Share;
-use sightglass::exchange::{RANDOM, SAMPLED, SpanId};
+use sightglass::config::{Propagation, Share, TraceFormat};
+use sightglass::exchange::{DEBUG, RANDOM, SAMPLED, SpanId, W3C_FLAGS};
 use sightglass::telemetry::trace::HeadShare;
-use sightglass::telemetry::trace::propagation::{extract, inject, limit_baggage, place};
+use sightglass::telemetry::trace::propagation::{
+    extract as extract_by, inject as inject_by, limit_baggage as limit_by, pick_baggage, place,
+};
 use sightglass_fuzz::fields;
+
+const FAMILIES: [TraceFormat; 4] = [
+    TraceFormat::TraceContext,
+    TraceFormat::B3,
+    TraceFormat::B3Multi,
+    TraceFormat::Jaeger,
+];
 
 fuzz_target!(|data: &[u8]| {
     let mut headers = fields(data);
+    every_family(&headers);
+    let w3c = Propagation::default();
+    let extract = |headers: &HeaderMap| extract_by(headers, &w3c);
+    let inject = |here: &_, span, headers: &mut HeaderMap| inject_by(here, span, &w3c, headers);
+    let limit_baggage = |headers: &mut HeaderMap, follow| limit_by(headers, &w3c, follow);
     let came = extract(&headers);
     assert!(
         came.context.is_some() || came.state.is_none(),
@@ -44,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
         let context = read.context.expect("what we write can be read");
         assert_eq!(
             (context.trace_id, context.span_id, context.flags),
-            (here.trace_id, span, here.flags)
+            (here.trace_id, span, here.flags & W3C_FLAGS)
         );
         assert_eq!(read.state, here.state, "the state is passed on as it came");
         assert_eq!(
@@ -74,6 +89,40 @@ fuzz_target!(|data: &[u8]| {
     limit_baggage(&mut headers, false);
     assert!(baggage(&headers).is_empty());
 });
+
+/// What all families together make of the fields.
+fn every_family(headers: &HeaderMap) {
+    let all = Propagation::new(&FAMILIES, true);
+    let mut reversed = FAMILIES;
+    reversed.reverse();
+    for (order, follow) in [
+        (all, true),
+        (all, false),
+        (Propagation::new(&reversed, true), true),
+    ] {
+        let came = extract_by(headers, &order);
+        assert!(came.context.is_some() || came.state.is_none());
+        if let Some(context) = &came.context {
+            assert_ne!((context.trace_id.0, context.span_id.0), ([0; 16], [0; 8]));
+            assert_eq!(context.flags & !(W3C_FLAGS | DEBUG), 0);
+        }
+        let mut sent = headers.clone();
+        limit_by(&mut sent, &order, follow);
+        let picked = pick_baggage(&sent, &["a".into(), "tenant".into()]);
+        let texts = picked.iter().flat_map(|all| all.iter().flatten());
+        texts.for_each(|text| assert!(text.len() <= 256));
+        let here = place(came, follow, &HeadShare::new(Share::ALL));
+        inject_by(&here, SpanId([7; 8]), &order, &mut sent);
+        for family in FAMILIES {
+            let read = extract_by(&sent, &Propagation::new(&[family], true));
+            let context = read.context.expect("what we write can be read");
+            assert_eq!(
+                (context.trace_id, context.span_id, read.decision),
+                (here.trace_id, SpanId([7; 8]), Some(here.is_sampled()))
+            );
+        }
+    }
+}
 
 fn baggage(headers: &HeaderMap) -> Vec<Vec<u8>> {
     let lines = headers.get_all("baggage").iter();

@@ -15,7 +15,7 @@ use super::upstreams::{balance, protocol};
 use crate::config::{
     Access, Admin, DurationWritten, HeaderEdits, HostPattern, LimitKey, Listener, LogFormat,
     LogOutput, Match, OtlpProtocol, PathPattern, Plan, ProxyProtocol, RateLimit, Retry, Rewrite,
-    Route, Share, Slo, Telemetry, TraceContext, Upstream,
+    Route, Share, Slo, Telemetry, TraceContext, TraceFormat, Upstream,
 };
 use crate::telemetry::looks_secret;
 
@@ -236,9 +236,11 @@ fn upstream(it: &Upstream) -> Value {
 }
 
 fn telemetry(it: &Telemetry) -> Value {
-    let mut propagation = Vec::new();
-    propagation.extend(it.traces.propagation.tracecontext.then_some("tracecontext"));
-    propagation.extend(it.traces.propagation.baggage.then_some("baggage"));
+    let propagation = it.traces.propagation.as_ref().map(|asked| {
+        let formats = asked.formats().map(TraceFormat::as_str);
+        let baggage = asked.baggage.then_some("baggage");
+        formats.chain(baggage).collect::<Vec<_>>()
+    });
     let otlp = it.traces.otlp.as_ref().map(|otlp| {
         let protocol = match otlp.protocol {
             OtlpProtocol::Grpc => "grpc",
@@ -268,6 +270,7 @@ fn telemetry(it: &Telemetry) -> Value {
                 "retried": it.traces.keep.retried,
             },
             "propagation": propagation,
+            "baggage_attributes": it.traces.baggage_attributes,
         },
         "access_log": {"output": output, "format": format, "sample": it.access_log.sample.to_string()},
         "metrics": {"exemplars": it.exemplars},

@@ -11,7 +11,7 @@ const KEYS: &[(&str, &str)] = &[
 ];
 
 /// Words that may be written and are refused where they are checked; no hint names them.
-const WORDS: &[&str] = &["b3", "b3multi", "jaeger", "ring_hash"];
+const WORDS: &[&str] = &["ring_hash"];
 
 /// Whether this word comes with a later version.
 pub(super) fn is_later_word(word: &str) -> bool {

@@ -28,6 +28,7 @@ mod names;
 mod notes;
 mod plan;
 mod problem;
+mod propagation;
 mod ranges;
 mod read;
 mod retry;
@@ -58,6 +59,7 @@ pub use load::{Loaded, load, parse};
 pub use names::{Address, AddressError, Host, Name};
 pub use plan::{Drain, Plan, Runtime};
 pub use problem::{LoadError, Problem, Problems, Severity};
+pub use propagation::{Propagation, TraceFormat};
 pub use retry::{GrpcStatuses, Retry, RetryBudget, RetryWhen};
 pub use route::{
     HeaderEdits, HostPattern, Match, PathPattern, Rewrite, Route, RouteTimeouts, Split, Tunnels,
@@ -65,7 +67,7 @@ pub use route::{
 pub use secret::Secret;
 pub use slo::{FAST_BURN, LatencyObjective, Slo};
 pub use telemetry::Telemetry;
-pub use traces::{Keep, Otlp, OtlpProtocol, Propagation, Traces};
+pub use traces::{Keep, Otlp, OtlpProtocol, Traces};
 pub use units::{ByteSize, DurationRange, DurationWritten, Rate, Share, UnitError};
 pub use upstream::{Balance, Endpoint, Protocol, Upstream, UpstreamLimits};
 pub use upstream_tls::{ProxyProtocol, UpstreamTls};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::notes::At;
+use super::propagation::{self, Propagation, PropagationWritten};
 use super::ranges::check_time;
 use super::tree::quoted;
 use super::{Address, DurationWritten, Share, names};
@@ -18,8 +19,11 @@ pub struct Traces {
     pub sample: Option<Share>,
     /// What is kept whatever the head decision was.
     pub keep: Keep,
-    /// Which context headers are read and written (default tracecontext and baggage).
-    pub propagation: Propagation,
+    /// Which context headers are read and written; `None` where the file is silent (then `OTEL_PROPAGATORS`, else
+    /// tracecontext and baggage).
+    pub propagation: Option<Propagation>,
+    /// Members of the baggage that become attributes of the exchange's span, at most 16 (default none).
+    pub baggage_attributes: Vec<Box<str>>,
 }
 
 /// The collector.
@@ -51,15 +55,6 @@ pub struct Keep {
     pub retried: bool,
 }
 
-/// Which context headers are read and written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Propagation {
-    /// `traceparent` and `tracestate`.
-    pub tracecontext: bool,
-    /// `baggage`, passed on where the context is followed.
-    pub baggage: bool,
-}
-
 impl Default for Traces {
     fn default() -> Self {
         Self {
@@ -70,10 +65,8 @@ impl Default for Traces {
                 slower_than: None,
                 retried: true,
             },
-            propagation: Propagation {
-                tracecontext: true,
-                baggage: true,
-            },
+            propagation: None,
+            baggage_attributes: Vec::new(),
         }
     }
 }
@@ -96,12 +89,15 @@ pub(super) struct TracesWritten {
     /// Which context headers are read and written (default tracecontext and baggage).
     #[serde(default)]
     propagation: Option<Vec<PropagationWritten>>,
+    /// Members of the baggage that become attributes of the exchange's span, at most 16 (default none).
+    #[serde(default)]
+    baggage_attributes: Vec<String>,
 }
 
 /// The collector.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OtlpWritten {
+pub(super) struct OtlpWritten {
     /// Its URL, `http://host:port`.
     endpoint: String,
     /// The flavour of OTLP (default: http on port 4318, else grpc).
@@ -134,22 +130,6 @@ struct KeepWritten {
     retried: Option<bool>,
 }
 
-/// A family of context headers.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum PropagationWritten {
-    /// `traceparent` and `tracestate`.
-    TraceContext,
-    /// `baggage`.
-    Baggage,
-    /// `b3`.
-    B3,
-    /// `X-B3-TraceId` and its kin.
-    B3Multi,
-    /// `uber-trace-id`.
-    Jaeger,
-}
-
 // === Checks ===
 
 impl TracesWritten {
@@ -157,6 +137,14 @@ impl TracesWritten {
     pub(super) fn check(&self, at: &At<'_>) -> Traces {
         let default = Traces::default();
         let keep = at.key("keep");
+        let propagation = self.propagation.as_ref();
+        let propagation = propagation.map(|list| propagation::check(list, &at.key("propagation")));
+        if !self.baggage_attributes.is_empty() && propagation.is_some_and(|it| !it.baggage) {
+            at.key("baggage_attributes").warn(
+                "baggage is not read, so that none becomes an attribute",
+                "add baggage to propagation",
+            );
+        }
         Traces {
             otlp: self
                 .otlp
@@ -168,35 +156,17 @@ impl TracesWritten {
                 slower_than: check_time(self.keep.slower_than, &keep.key("slower_than")),
                 retried: self.keep.retried.unwrap_or(default.keep.retried),
             },
-            propagation: match &self.propagation {
-                Some(list) => check_propagation(list, &at.key("propagation")),
-                None => default.propagation,
-            },
+            propagation,
+            baggage_attributes: propagation::check_attributes(
+                &self.baggage_attributes,
+                &at.key("baggage_attributes"),
+            ),
         }
-    }
-}
-
-fn check_propagation(list: &[PropagationWritten], at: &At<'_>) -> Propagation {
-    for (position, family) in list.iter().enumerate() {
-        let at = at.item(position);
-        match family {
-            PropagationWritten::TraceContext | PropagationWritten::Baggage => {}
-            PropagationWritten::B3 => at.not_yet("b3"),
-            PropagationWritten::B3Multi => at.not_yet("b3multi"),
-            PropagationWritten::Jaeger => at.not_yet("jaeger"),
-        }
-        if list.iter().take(position).any(|other| other == family) {
-            at.error("named twice");
-        }
-    }
-    Propagation {
-        tracecontext: list.contains(&PropagationWritten::TraceContext),
-        baggage: list.contains(&PropagationWritten::Baggage),
     }
 }
 
 impl OtlpWritten {
-    fn check(&self, at: &At<'_>) -> Option<Otlp> {
+    pub(super) fn check(&self, at: &At<'_>) -> Option<Otlp> {
         let port = match check_otlp_url(&self.endpoint) {
             Ok(address) => address.port,
             Err(names::AddressError { what, hint }) => {

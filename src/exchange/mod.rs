@@ -46,7 +46,8 @@ pub use record::{KeepReason, KnownMethod, Protocol, Record, Text, Words};
 pub use serve::{Arrival, AttemptFault, AttemptRequest, Request, Response, Serve, ServeAttempt};
 pub use state::{LimitNote, Timeout};
 pub use tls::{ClientCertificate, ClientFields, TlsFacts, TlsVersion};
-pub use trace::{RANDOM, SAMPLED, SpanId, SpanRef, TraceId, TracePlace};
+pub(crate) use trace::SWAPPED;
+pub use trace::{Baggage, DEBUG, RANDOM, SAMPLED, SpanId, SpanRef, TraceId, TracePlace, W3C_FLAGS};
 pub use tunnel::{Ahead, Broken, Duplex, Tunnel, TunnelKind};
 pub use waited::Waits;
 

@@ -28,6 +28,18 @@ pub const SAMPLED: u8 = 0x01;
 /// The flag that says the trace id's last seven bytes are random (level 2).
 pub const RANDOM: u8 = 0x02;
 
+/// The flags that W3C Trace Context knows; the others stay in the house.
+pub const W3C_FLAGS: u8 = SAMPLED | RANDOM;
+/// The flag that says the caller wants this trace whatever it costs: the debug flag of B3 and Jaeger.
+pub const DEBUG: u8 = 0x80;
+/// The flag that says the head decision is not whose it mostly is: ours although a parent is followed, who left it to
+/// us, or the caller's although the trace begins here.
+pub(crate) const SWAPPED: u8 = 0x40;
+
+/// Members of the caller's baggage that become attributes, in the order of the configured keys; `None` where one did
+/// not come. At most 16 of at most 256 bytes.
+pub type Baggage = Box<[Option<Box<str>>]>;
+
 /// The place of an exchange in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracePlace {
@@ -43,6 +55,8 @@ pub struct TracePlace {
     pub link: Option<SpanRef>,
     /// The `tracestate` that goes upstream, as it came.
     pub state: Option<Box<str>>,
+    /// What of a followed baggage becomes attributes; boxed twice, since few configurations ask for it.
+    pub baggage: Option<Box<Baggage>>,
 }
 
 // === impl TracePlace ===
@@ -58,6 +72,7 @@ impl TracePlace {
             flags: RANDOM | if sampled { SAMPLED } else { 0 },
             link: None,
             state: None,
+            baggage: None,
         }
     }
 
@@ -65,6 +80,18 @@ impl TracePlace {
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
+    }
+
+    /// Whether the head decision is the caller's and not the share's.
+    #[must_use]
+    pub fn is_callers_decision(&self) -> bool {
+        self.parent.is_some() != (self.flags & SWAPPED != 0)
+    }
+
+    /// Whether the caller wants this trace whatever it costs (the debug flag of B3 and Jaeger).
+    #[must_use]
+    pub fn is_debug(&self) -> bool {
+        self.flags & DEBUG != 0
     }
 }
 

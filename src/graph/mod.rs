@@ -56,7 +56,7 @@ impl Graph {
 
     /// Tells a worker's desk under which plan exchanges run from now on, and by which rules they are kept.
     pub fn tell(&self, desk: &Desk) {
-        let traces = self.front.traces;
+        let traces = self.front.traces.clone();
         desk.set_plan(
             &self.plan,
             self.generation,

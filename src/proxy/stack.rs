@@ -38,7 +38,7 @@ pub type RouteStack = Allow<
     >,
 >;
 /// Around everything.
-pub type Front = ObserveExchange<Respond<Sanitize<HttpsRedirect<Route<RouteStack>>, Traces>>>;
+pub type Front = ObserveExchange<Respond<Sanitize<HttpsRedirect<Route<RouteStack>>, Rc<Traces>>>>;
 /// What a request's way through the whole stack is.
 pub type FrontFuture = <Front as tower::Service<crate::exchange::Arrival>>::Future;
 
@@ -88,11 +88,15 @@ pub fn front(
         hsts: respond::hsts(&plan.listeners),
     });
     let pseudonym: Rc<str> = Rc::from(&*parts.pseudonym);
+    let traces = Rc::new(parts.traces.clone());
     let stacks = plan
         .routes
         .iter()
         .zip(routes)
-        .map(|(route, own)| route_stack(plan, route, own, &pseudonym, pools))
+        .map(|(route, own)| {
+            let propagation = traces.propagation();
+            route_stack(plan, route, own, &pseudonym, propagation, pools)
+        })
         .collect();
     let active: Vec<_> = (0..)
         .zip(routes)
@@ -111,7 +115,7 @@ pub fn front(
             Sanitize::new(
                 inner,
                 Rc::clone(&listeners),
-                parts.traces,
+                Rc::clone(&traces),
                 Rc::clone(&pseudonym),
             )
         }))
@@ -126,6 +130,7 @@ fn route_stack(
     route: &config::Route,
     parts: &RouteParts,
     pseudonym: &str,
+    propagation: config::Propagation,
     pools: &Pools,
 ) -> RouteStack {
     let meters = &parts.meters;
@@ -183,9 +188,7 @@ fn route_stack(
             Retry::new(attempts, policy)
         }))
         // The endpoint is known; this attempt's trace context goes upstream.
-        .layer(layer_fn(|inner| {
-            ObserveAttempt::new(inner, plan.telemetry.traces.propagation.tracecontext)
-        }))
+        .layer(layer_fn(|inner| ObserveAttempt::new(inner, propagation)))
         // Below the observer: a timed-out attempt is seen as one.
         .layer(layer_fn(|inner| AttemptTimeout::new(inner, per_try)))
         // The pool and the wire.

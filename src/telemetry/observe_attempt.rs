@@ -9,25 +9,23 @@ use std::task::{Context, Poll, ready};
 use tower::Service;
 
 use super::trace::propagation;
+use crate::config::Propagation;
 use crate::exchange::{AttemptFault, AttemptRequest, Exchange, Response, ServeAttempt, SpanId};
 
 /// Opens an attempt for each request that goes to an endpoint.
 #[derive(Clone, Debug)]
 pub struct ObserveAttempt<S> {
     inner: S,
-    is_propagating: bool,
+    propagation: Propagation,
 }
 
 // === impl ObserveAttempt ===
 
 impl<S> ObserveAttempt<S> {
-    /// Observes `inner`; the trace context goes upstream where `is_propagating`.
+    /// Observes `inner`; the trace context goes upstream in the families of `propagation`.
     #[must_use]
-    pub fn new(inner: S, is_propagating: bool) -> Self {
-        Self {
-            inner,
-            is_propagating,
-        }
+    pub fn new(inner: S, propagation: Propagation) -> Self {
+        Self { inner, propagation }
     }
 }
 
@@ -44,10 +42,9 @@ impl<S: ServeAttempt> Service<AttemptRequest> for ObserveAttempt<S> {
         let exchange = attempt.request.exchange.clone();
         let span_id = SpanId::random();
         exchange.begin_attempt(attempt.upstream, attempt.endpoint, span_id);
-        if self.is_propagating {
-            let headers = &mut attempt.request.head.headers;
-            exchange.with_trace(|place| propagation::inject(place, span_id, headers));
-        }
+        let headers = &mut attempt.request.head.headers;
+        exchange
+            .with_trace(|place| propagation::inject(place, span_id, &self.propagation, headers));
         ObserveAttemptFuture {
             inner: self.inner.call(attempt),
             exchange,

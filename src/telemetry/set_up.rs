@@ -213,7 +213,7 @@ impl Telemetry {
     /// What is said about traces.
     #[must_use]
     pub fn traces(&self) -> Traces {
-        self.traces
+        self.traces.clone()
     }
 
     /// Opens the access log's file anew, at once: whoever has moved it waits to see the new one.

@@ -1,8 +1,9 @@
-//! Traces: spans as the contract has them ([`spans`]), the context in and out ([`context`]), what is kept ([`kept`]), and what
-//! the standard variables and our own work have to do with it ([`around`]).
+//! Traces: spans as the contract has them ([`spans`]), the context in and out by W3C ([`context`]) and in other families
+//! ([`families`]), what is kept ([`kept`]), and what the standard variables and our own work have to do with it ([`around`]).
 
 mod around;
 mod context;
+mod families;
 mod kept;
 mod spans;
 

@@ -49,9 +49,6 @@ fn refuses_the_commented_keys_of_the_contract_by_name_too() {
             "upstreams[0].health",
             "upstreams[0].limits",
             "upstreams[1].discover",
-            "telemetry.traces.propagation[1]",
-            "telemetry.traces.propagation[2]",
-            "telemetry.traces.propagation[3]",
         ]
     );
     assert_eq!(

@@ -52,11 +52,9 @@ pub trait PlaceTrace {
     fn place(&self, headers: &mut HeaderMap, follow: bool) -> TracePlace;
 }
 
-impl PlaceTrace for Traces {
+impl PlaceTrace for Rc<Traces> {
     fn place(&self, headers: &mut HeaderMap, follow: bool) -> TracePlace {
-        let place = Traces::place(self, headers, follow);
-        self.limit_baggage(headers, follow);
-        place
+        Traces::place(self, headers, follow)
     }
 }
 

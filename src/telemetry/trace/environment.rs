@@ -15,7 +15,7 @@ use opentelemetry_semantic_conventions::resource::{
 };
 
 use super::HeadShare;
-use crate::config::{self, OtlpProtocol, Share};
+use crate::config::{self, OtlpProtocol, Propagation, Share, TraceFormat};
 use crate::exchange::TraceId;
 use crate::telemetry::otlp::Collector;
 use crate::telemetry::percent;
@@ -26,6 +26,7 @@ pub struct Environment {
     collector: Option<Collector>,
     timeout: Duration,
     sampler: Option<HeadShare>,
+    propagation: Option<Propagation>,
     service_name: Option<String>,
     resource: Vec<(String, String)>,
     host: Option<String>,
@@ -73,6 +74,7 @@ const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
+const PROPAGATORS: &str = "OTEL_PROPAGATORS";
 const SERVICE: &str = "OTEL_SERVICE_NAME";
 const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
 const MAX_QUEUE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
@@ -112,6 +114,7 @@ impl Environment {
             collector: reader.collector(timeout),
             timeout,
             sampler: reader.sampler(),
+            propagation: reader.propagation(),
             service_name: reader.text(SERVICE),
             resource: reader.resource(),
             host: reader.text("HOSTNAME"),
@@ -144,6 +147,13 @@ impl Environment {
             Some(share) => HeadShare::new(share),
             None => self.sampler.unwrap_or(HeadShare::new(Share::ALL)),
         }
+    }
+
+    /// Which context headers are read and written: those of the file, else the variables', else tracecontext and baggage.
+    #[must_use]
+    pub fn propagation(&self, traces: &config::Traces) -> Propagation {
+        let asked = traces.propagation.or(self.propagation);
+        asked.unwrap_or_default()
     }
 
     /// How spans are gathered.
@@ -288,6 +298,27 @@ impl Reader<'_> {
         } else {
             share.regardless_of_parents()
         })
+    }
+
+    /// A list of names; one that is not known is left out, the others count.
+    fn propagation(&mut self) -> Option<Propagation> {
+        let list = self.text(PROPAGATORS)?;
+        let (mut formats, mut baggage) = (Vec::new(), false);
+        for name in list.split(',').map(str::trim).filter(|it| !it.is_empty()) {
+            match name {
+                "tracecontext" => formats.push(TraceFormat::TraceContext),
+                "b3" => formats.push(TraceFormat::B3),
+                "b3multi" => formats.push(TraceFormat::B3Multi),
+                "jaeger" => formats.push(TraceFormat::Jaeger),
+                "baggage" => baggage = true,
+                "none" => return Some(Propagation::new(&[], false)),
+                _ => {
+                    let why = "names others than tracecontext, baggage, b3, b3multi, jaeger, none";
+                    self.ignore::<()>(PROPAGATORS, why);
+                }
+            }
+        }
+        Some(Propagation::new(&formats, baggage))
     }
 
     fn ratio(&mut self) -> Share {

@@ -21,6 +21,8 @@ mod sampling;
 mod span;
 mod words;
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 
 pub use environment::Environment;
@@ -31,14 +33,16 @@ pub use span::SpanMaker;
 pub(super) use span::scope;
 
 use crate::config::{self, Propagation};
-use crate::exchange::{KeepReason, Record, SpanId, TracePlace};
+use crate::exchange::{KeepReason, Record, TracePlace};
 
 /// What a plan, and the environment where it is silent, say about traces.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Traces {
     head: HeadShare,
     rules: KeepRules,
     propagation: Propagation,
+    /// The members of a baggage that become attributes.
+    baggage: Arc<[Box<str>]>,
     is_enabled: bool,
 }
 
@@ -51,7 +55,8 @@ impl Traces {
         Self {
             head: environment.head(traces),
             rules: KeepRules::new(traces.keep),
-            propagation: traces.propagation,
+            propagation: environment.propagation(traces),
+            baggage: traces.baggage_attributes.as_slice().into(),
             is_enabled: environment.collector(traces).is_some(),
         }
     }
@@ -68,26 +73,22 @@ impl Traces {
         &self.head
     }
 
-    /// Where an exchange with this request head stands. `follow` says whether its sender's context is followed.
+    /// Which context headers are read and written.
     #[must_use]
-    pub fn place(&self, headers: &HeaderMap, follow: bool) -> TracePlace {
-        let incoming = match self.propagation.tracecontext {
-            true => propagation::extract(headers),
-            false => propagation::Incoming::default(),
-        };
-        propagation::place(incoming, follow, &self.head)
+    pub fn propagation(&self) -> Propagation {
+        self.propagation
     }
 
-    /// Takes baggage out that must not go upstream; once an exchange.
-    pub fn limit_baggage(&self, headers: &mut HeaderMap, follow: bool) {
-        propagation::limit_baggage(headers, follow && self.propagation.baggage);
-    }
-
-    /// Writes the context that goes upstream; once an attempt, whose span is `span_id`.
-    pub fn inject(&self, place: &TracePlace, span_id: SpanId, headers: &mut HeaderMap) {
-        if self.propagation.tracecontext {
-            propagation::inject(place, span_id, headers);
-        }
+    /// Where an exchange with this request head stands. `follow` says whether its sender's context is followed. Takes
+    /// baggage out that must not go upstream.
+    #[must_use]
+    pub fn place(&self, headers: &mut HeaderMap, follow: bool) -> TracePlace {
+        propagation::limit_baggage(headers, &self.propagation, follow);
+        let incoming = propagation::extract(headers, &self.propagation);
+        let mut place = propagation::place(incoming, follow, &self.head);
+        // What is still there is followed and bounded.
+        place.baggage = propagation::pick_baggage(headers, &self.baggage);
+        place
     }
 
     /// Why this exchange is kept, if it is; never where there is no collector.

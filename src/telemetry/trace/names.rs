@@ -11,6 +11,8 @@ pub(super) struct Names {
     plan: Arc<Plan>,
     /// The head share that the plan asks for.
     pub(super) head: HeadShare,
+    /// The members of a baggage that become attributes.
+    pub(super) baggage: Vec<Arc<str>>,
     listeners: Vec<(Arc<str>, u16)>,
     routes: Vec<RouteNames>,
     upstreams: Vec<UpstreamNames>,
@@ -59,7 +61,9 @@ impl Names {
             let address = listener.address;
             (Arc::from(address.ip().to_string()), address.port())
         });
+        let baggage = plan.telemetry.traces.baggage_attributes.iter();
         Self {
+            baggage: baggage.map(|key| Arc::from(&**key)).collect(),
             plan: Arc::clone(plan),
             head: environment.head(&plan.telemetry.traces),
             listeners: listeners.collect(),

@@ -15,7 +15,7 @@ use super::names::Names;
 use super::{Environment, words};
 use crate::config::Plan;
 use crate::exchange::{
-    Attempt, KnownMethod, Outcome, PHASES, Phase, Record, SpanId, SpanRef, TracePlace,
+    Attempt, KnownMethod, Outcome, PHASES, Phase, Record, SpanId, SpanRef, TracePlace, W3C_FLAGS,
 };
 use crate::telemetry::otlp::{Field, Message};
 use crate::telemetry::wall::Wall;
@@ -218,7 +218,7 @@ impl SpanMaker {
             self.span.field(field::STATUS, self.nested.bytes());
         }
         let remote = if is_remote { IS_REMOTE } else { 0 };
-        let flags = u32::from(place.flags) | HAS_IS_REMOTE | remote;
+        let flags = u32::from(place.flags & W3C_FLAGS) | HAS_IS_REMOTE | remote;
         self.span.fixed32(field::FLAGS, flags);
         self.spans.field(field::SPAN, self.span.bytes());
     }
@@ -262,7 +262,7 @@ impl SpanMaker {
         self.nested.clear();
         self.nested.field(field::LINK_TRACE_ID, &foreign.trace_id.0);
         self.nested.field(field::LINK_SPAN_ID, &foreign.span_id.0);
-        let flags = u32::from(foreign.flags) | HAS_IS_REMOTE | IS_REMOTE;
+        let flags = u32::from(foreign.flags & W3C_FLAGS) | HAS_IS_REMOTE | IS_REMOTE;
         self.nested.fixed32(field::LINK_FLAGS, flags);
         self.span.field(field::LINK, self.nested.bytes());
     }

@@ -1,296 +1,354 @@
-//! Tests of `propagation`.
+//! Tests of `propagation` over its families.
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::Share;
+use crate::exchange::TraceId;
 
-const TRACE: &str = "12345678901234567890123456789012";
-const PARENT: &str = "00-12345678901234567890123456789012-1234567890123456-00";
+const ALL: [TraceFormat; 4] = [
+    TraceFormat::TraceContext,
+    TraceFormat::B3,
+    TraceFormat::B3Multi,
+    TraceFormat::Jaeger,
+];
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const SPAN: &str = "b7ad6b7169203331";
 
-fn headers(fields: &[(&'static HeaderName, &[u8])]) -> HeaderMap {
+fn headers(fields: &[(&str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in fields {
-        map.append(*name, HeaderValue::from_bytes(value).expect("a field"));
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+        map.append(name, HeaderValue::from_str(value).expect("a value"));
     }
     map
 }
 
-fn flags_of(field: &[u8]) -> Option<u8> {
-    let context = extract(&headers(&[(&TRACEPARENT, field)])).context;
-    context.map(|context| context.flags)
+fn by(formats: &[TraceFormat]) -> Propagation {
+    Propagation::new(formats, true)
 }
 
-fn state_of(fields: &[&str]) -> Option<String> {
-    let mut all: Vec<(&'static HeaderName, &[u8])> = vec![(&TRACEPARENT, PARENT.as_bytes())];
-    all.extend(fields.iter().map(|field| (&TRACESTATE, field.as_bytes())));
-    let incoming = extract(&headers(&all));
-    assert!(incoming.context.is_some(), "a tracestate harms no parent");
-    incoming.state.map(String::from)
+/// Trace, span, flags and decision as they are read.
+fn read(
+    format: TraceFormat,
+    fields: &[(&str, &str)],
+) -> Option<(String, String, u8, Option<bool>)> {
+    let incoming = extract(&headers(fields), &by(&[format]));
+    let context = incoming.context?;
+    let (trace, span) = (context.trace_id.to_string(), context.span_id.to_string());
+    Some((trace, span, context.flags, incoming.decision))
+}
+
+fn decided(format: TraceFormat, fields: &[(&str, &str)]) -> Option<bool> {
+    let incoming = extract(&headers(fields), &by(&[format]));
+    assert_eq!(incoming.context, None, "{fields:?}");
+    incoming.decision
 }
 
 #[test]
-fn reads_traceparents_to_the_letter() {
-    let valid: &[(&str, u8)] = &[
-        ("00-12345678901234567890123456789012-1234567890123456-00", 0),
-        ("00-12345678901234567890123456789012-1234567890123456-01", 1),
-        ("00-12345678901234567890123456789012-1234567890123456-02", 2),
-        ("00-12345678901234567890123456789012-1234567890123456-03", 3),
-        ("00-12345678901234567890123456789012-1234567890123456-ff", 3),
-        ("00-12345678901234567890123456789012-1234567890123456-04", 0),
-        ("00-00000000000000000000000000000001-0000000000000001-09", 1),
-        ("00-abcdefabcdefabcdefabcdefabcdefab-abcdefabcdefabcd-01", 1),
+fn b3_in_one_field_is_read_to_the_letter() {
+    let widened = format!("{}8448eb211c80319c", "0".repeat(16));
+    let both = format!("{TRACE}-{SPAN}");
+    for (field, trace, flags, decision) in [
+        (format!("{both}-1"), TRACE, SAMPLED, Some(true)),
+        (format!(" {both}-1\t"), TRACE, SAMPLED, Some(true)),
+        (format!("{both}-0"), TRACE, 0, Some(false)),
+        (format!("{both}-d"), TRACE, SAMPLED | DEBUG, Some(true)),
+        (format!("{both}-1-{SPAN}"), TRACE, SAMPLED, Some(true)),
+        (format!("{both}-true"), TRACE, SAMPLED, Some(true)),
+        (both.clone(), TRACE, 0, None),
+        (both.to_uppercase(), TRACE, 0, None),
         (
-            " 00-12345678901234567890123456789012-1234567890123456-01",
-            1,
+            format!("8448eb211c80319c-{SPAN}-1"),
+            &*widened,
+            SAMPLED,
+            Some(true),
         ),
-        (
-            "\t 00-12345678901234567890123456789012-1234567890123456-01 \t",
-            1,
-        ),
-        // Later versions are read as far as version 00 goes.
-        ("01-12345678901234567890123456789012-1234567890123456-01", 1),
-        ("cc-12345678901234567890123456789012-1234567890123456-01", 1),
-        ("fe-12345678901234567890123456789012-1234567890123456-03", 3),
-        (
-            "cc-12345678901234567890123456789012-1234567890123456-01-what-the-future-will-be-like",
-            1,
-        ),
-        (
-            "cc-12345678901234567890123456789012-1234567890123456-01-",
-            1,
-        ),
-    ];
-    for (field, flags) in valid {
-        assert_eq!(flags_of(field.as_bytes()), Some(*flags), "{field:?}");
+    ] {
+        let wanted = (trace.to_owned(), SPAN.to_owned(), flags, decision);
+        assert_eq!(
+            read(TraceFormat::B3, &[("b3", &field)]),
+            Some(wanted),
+            "{field}"
+        );
     }
-}
-
-#[test]
-fn refuses_what_is_no_traceparent() {
-    let invalid: &[&[u8]] = &[
-        b"",
-        b"-",
-        b"00",
-        b"00-",
-        b"00-12345678901234567890123456789012-1234567890123456",
-        b"00-12345678901234567890123456789012-1234567890123456-",
-        b"00-12345678901234567890123456789012-1234567890123456-1",
-        b"00-12345678901234567890123456789012-1234567890123456-001",
-        b"00-12345678901234567890123456789012-1234567890123456-01.",
-        b"00-12345678901234567890123456789012-1234567890123456-01-",
-        b"00-12345678901234567890123456789012-1234567890123456-01-what-the-future-will-be-like",
-        b"cc-12345678901234567890123456789012-1234567890123456-01.what-the-future-will-not-be-like",
-        b"cc-12345678901234567890123456789012-1234567890123456-011",
-        b"ff-12345678901234567890123456789012-1234567890123456-01",
-        b"ff-12345678901234567890123456789012-1234567890123456-01-x",
-        b".0-12345678901234567890123456789012-1234567890123456-01",
-        b"0.-12345678901234567890123456789012-1234567890123456-01",
-        b"0-12345678901234567890123456789012-1234567890123456-01",
-        b"000-12345678901234567890123456789012-1234567890123456-01",
-        b"+0-12345678901234567890123456789012-1234567890123456-01",
-        b"CC-12345678901234567890123456789012-1234567890123456-01",
-        b"00-00000000000000000000000000000000-1234567890123456-01",
-        b"00-12345678901234567890123456789012-0000000000000000-01",
-        b"00-.2345678901234567890123456789012-1234567890123456-01",
-        b"00-1234567890123456789012345678901.-1234567890123456-01",
-        b"00-123456789012345678901234567890123-1234567890123456-01",
-        b"00-1234567890123456789012345678901-1234567890123456-01",
-        b"00-ABCDEFABCDEFABCDEFABCDEFABCDEFAB-1234567890123456-01",
-        b"00-abcdefabcdefabcdefabcdefabcdefab-ABCDEFABCDEFABCD-01",
-        b"00-12345678901234567890123456789012-.234567890123456-01",
-        b"00-12345678901234567890123456789012-123456789012345.-01",
-        b"00-12345678901234567890123456789012-12345678901234567-01",
-        b"00-12345678901234567890123456789012-123456789012345-01",
-        b"00-12345678901234567890123456789012-1234567890123456-.0",
-        b"00-12345678901234567890123456789012-1234567890123456-0.",
-        b"00-12345678901234567890123456789012-1234567890123456-0A",
-        b"00_12345678901234567890123456789012_1234567890123456_01",
-        b"00 12345678901234567890123456789012 1234567890123456 01",
-        b"00-+2345678901234567890123456789012-1234567890123456-01",
-        b"00-1-2-01",
-        b"00-12345678901234567890123456789012-1234567890123456-01,00-12345678901234567890123456789012-1234567890123456-01",
-        b"\xff0-12345678901234567890123456789012-1234567890123456-01",
-    ];
-    for field in invalid {
-        let text = String::from_utf8_lossy(field);
-        assert_eq!(flags_of(field), None, "{text:?}");
+    for field in [
+        "",
+        "-",
+        "--",
+        "2",
+        "1-1",
+        "x-y-1",
+        "00-00-1",
+        &format!("{both}-"),
+        &format!("{both}-2"),
+        &format!("{both}-D"),
+        &format!("{both}-1-"),
+        &format!("{both}-1-12"),
+        &format!("{both}-{SPAN}"),
+        &format!("{both}-1-{SPAN}-1"),
+        &format!("{TRACE}0-{SPAN}-1"),
+        &format!("{TRACE}-{SPAN}0-1"),
+        &format!("{}-{SPAN}-1", "0".repeat(32)),
+        &format!("{TRACE}-{}-1", "0".repeat(16)),
+        &format!("{}g-{SPAN}-1", &TRACE[1..]),
+        &format!("{both}-1-{}", "0".repeat(16)),
+    ] {
+        let incoming = extract(&headers(&[("b3", field)]), &by(&[TraceFormat::B3]));
+        assert_eq!(incoming, Incoming::default(), "{field:?}");
     }
-}
-
-#[test]
-fn refuses_a_traceparent_that_came_twice() {
-    let twice = headers(&[
-        (&TRACEPARENT, PARENT.as_bytes()),
-        (&TRACEPARENT, PARENT.as_bytes()),
-        (&TRACESTATE, b"a=1"),
-    ]);
-    assert_eq!(extract(&twice), Incoming::default());
-}
-
-#[test]
-fn a_tracestate_without_a_traceparent_means_nothing() {
+    let one = format!("{both}-1");
     assert_eq!(
-        extract(&headers(&[(&TRACESTATE, b"a=1")])),
-        Incoming::default()
+        read(TraceFormat::B3, &[("b3", &one), ("b3", &one)]),
+        None,
+        "it came twice"
     );
 }
 
 #[test]
-fn passes_valid_tracestates_on_as_they_came() {
-    let key_256 = "z".repeat(256);
-    let value_256 = "v".repeat(256);
-    let full: Vec<String> = (0..32).map(|index| format!("k{index}=v")).collect();
-    let valid: &[&str] = &[
-        "foo=1",
-        "foo=1,bar=2",
-        "foo=1 \t , \t bar=2, \t baz=3",
-        "foo= 1",
-        "foo=1;bar",
-        "foo=1,,bar=2,",
-        ",foo=1",
-        "1a-_*/@=1",
-        "foo@bar=1",
-        "0tenant@system=1",
-        "foo@=1",
-        "foo@bar@baz=1",
-        "abcdefghijklmnopqrstuvwxyz0123456789_-*/@a-z0-9_-*/= !\"#$%&'()*+-./0123456789:;<>?@[\\]^_`{|}~",
-        &format!("{key_256}=1"),
-        &format!("a={value_256}"),
-        &full.join(","),
-        &format!("{},,", full.join(",")),
-    ];
-    for state in valid {
-        assert_eq!(state_of(&[state]).as_deref(), Some(*state), "{state:?}");
-    }
-}
-
-#[test]
-fn joins_the_lines_of_a_tracestate_in_order() {
+fn a_decision_may_come_alone() {
+    let single = |field| decided(TraceFormat::B3, &[("b3", field)]);
     assert_eq!(
-        state_of(&["foo=1,bar=2", "rojo=1,congo=2", "baz=3"]).as_deref(),
-        Some("foo=1,bar=2,rojo=1,congo=2,baz=3")
+        [single("0"), single("1"), single("d")],
+        [Some(false), Some(true), Some(true)]
     );
-    assert_eq!(state_of(&["foo=1", ""]).as_deref(), Some("foo=1,"));
-    assert_eq!(state_of(&["", "foo=1"]).as_deref(), Some("foo=1"));
-}
+    let multi = |name, value| decided(TraceFormat::B3Multi, &[(name, value)]);
+    assert_eq!(multi("X-B3-Sampled", "0"), Some(false));
+    assert_eq!(multi("X-B3-Sampled", "true"), Some(true));
+    assert_eq!(multi("X-B3-Flags", "1"), Some(true));
+    assert_eq!(multi("X-B3-Sampled", "maybe"), None);
 
-#[test]
-fn drops_an_invalid_tracestate_and_keeps_the_parent() {
-    let key_257 = "z".repeat(257);
-    let value_257 = "v".repeat(257);
-    let too_many: Vec<String> = (0..33).map(|index| format!("k{index}=v")).collect();
-    let too_large = (0..32)
-        .map(|index| format!("k{index}={}", "v".repeat(255)))
-        .collect::<Vec<_>>()
-        .join(",");
-    assert!(too_large.len() > MAX_STATE_BYTES);
-    let invalid: &[&[&str]] = &[
-        &[""],
-        &["", ""],
-        &[" , ,"],
-        &["foo"],
-        &["foo="],
-        &["=1"],
-        &["foo =1"],
-        &["FOO=1"],
-        &["foo.bar=1"],
-        &["@foo=1,bar=2"],
-        &["-foo=1"],
-        &["_foo=1"],
-        &["foo=bar=baz"],
-        &["foo=,bar=3"],
-        &["foo=a\tb"],
-        &["foo=é"],
-        &["foo=1,foo=1"],
-        &["foo=1,foo=2"],
-        &["foo=1", "foo=2"],
-        &["foo=1", "bar=2,FOO=3"],
-        &[&too_many.join(",")],
-        &[&too_large],
-    ];
-    for fields in invalid {
-        assert_eq!(state_of(fields), None, "{fields:?}");
-    }
-    assert_eq!(state_of(&[&format!("{key_257}=1")]), None);
-    assert_eq!(state_of(&[&format!("a={value_257}")]), None);
-}
-
-#[test]
-fn passes_on_a_tracestate_of_at_least_512_bytes() {
-    let state = format!("a={},b={}", "v".repeat(256), "w".repeat(256));
-    assert!(state.len() >= 512);
-    assert_eq!(state_of(&[&state]), Some(state));
-}
-
-#[test]
-fn follows_a_parent_with_its_flags_and_state() {
     let none = HeadShare::new(Share::NONE);
-    let incoming = extract(&headers(&[
-        (
-            &TRACEPARENT,
-            b"00-12345678901234567890123456789012-1234567890123456-ff",
-        ),
-        (&TRACESTATE, b"foo=1"),
-    ]));
-    let place = place(incoming, true, &none);
-    assert_eq!(place.trace_id.to_string(), TRACE);
-    assert_eq!(
-        place.parent.map(|id| id.to_string()).as_deref(),
-        Some("1234567890123456")
-    );
-    assert_eq!(place.flags, SAMPLED | RANDOM);
-    assert_eq!(place.state.as_deref(), Some("foo=1"));
-    assert_eq!(place.link, None);
-}
-
-#[test]
-fn an_unsampled_parent_is_followed_too() {
     let all = HeadShare::new(Share::ALL);
-    let incoming = extract(&headers(&[(&TRACEPARENT, PARENT.as_bytes())]));
-    assert_eq!(place(incoming.clone(), true, &all).flags, 0);
-    let regardless = place(incoming, true, &all.regardless_of_parents());
-    assert_eq!(regardless.flags, SAMPLED);
+    let incoming = |decision| Incoming {
+        decision: Some(decision),
+        ..Incoming::default()
+    };
+    for (decision, follow, share, sampled, callers) in [
+        (true, true, &none, true, true),
+        (false, true, &all, false, true),
+        (true, false, &none, false, false),
+        (false, false, &all, true, false),
+    ] {
+        let place = place(incoming(decision), follow, share);
+        assert_eq!((place.parent, place.is_sampled()), (None, sampled));
+        assert_eq!(place.is_callers_decision(), callers);
+    }
 }
 
 #[test]
-fn restarts_the_trace_of_a_context_that_is_not_followed() {
-    let incoming = extract(&headers(&[
-        (&TRACEPARENT, PARENT.as_bytes()),
-        (&TRACESTATE, b"foo=1"),
-    ]));
-    let place = place(incoming.clone(), false, &HeadShare::new(Share::ALL));
-    assert_ne!(place.trace_id.to_string(), TRACE);
+fn b3_in_several_fields_is_read_to_the_letter() {
+    let ids = [("X-B3-TraceId", TRACE), ("X-B3-SpanId", SPAN)];
+    let with = |more: &[(&'static str, &'static str)]| {
+        read(TraceFormat::B3Multi, &[&ids[..], more].concat())
+            .map(|(.., flags, decision)| (flags, decision))
+    };
+    assert_eq!(with(&[]), Some((0, None)));
+    assert_eq!(with(&[("X-B3-Sampled", "1")]), Some((SAMPLED, Some(true))));
     assert_eq!(
-        (place.parent, place.state, place.link, place.flags),
-        (None, None, incoming.context, SAMPLED | RANDOM)
+        with(&[("X-B3-Sampled", "0"), ("X-B3-Flags", "0")]),
+        Some((0, Some(false)))
+    );
+    assert_eq!(
+        with(&[("X-B3-Flags", "1")]),
+        Some((SAMPLED | DEBUG, Some(true)))
+    );
+    assert_eq!(with(&[("X-B3-Sampled", "2")]), None);
+    assert_eq!(with(&[("X-B3-SpanId", SPAN)]), None, "it came twice");
+    let alone = |field| {
+        extract(
+            &headers(&[field, ("X-B3-Sampled", "1")]),
+            &by(&[TraceFormat::B3Multi]),
+        )
+    };
+    assert_eq!(
+        [alone(ids[0]), alone(ids[1])],
+        [Incoming::default(), Incoming::default()]
     );
 }
 
 #[test]
-fn writes_one_traceparent_in_place_of_all_that_came() {
-    let mut map = headers(&[
-        (&TRACEPARENT, b"junk"),
-        (&TRACEPARENT, b"more"),
-        (&TRACESTATE, b"a=1"),
-        (&TRACESTATE, b"b=2"),
+fn jaegers_field_is_read_to_the_letter() {
+    let widened = |digits: &str, length: usize| format!("{digits:0>length$}");
+    for (field, trace, span, flags, decision) in [
+        (
+            format!("{TRACE}:{SPAN}:0:1"),
+            TRACE.to_owned(),
+            SPAN.to_owned(),
+            SAMPLED,
+            true,
+        ),
+        (
+            format!("{TRACE}:{SPAN}:{SPAN}:00"),
+            TRACE.to_owned(),
+            SPAN.to_owned(),
+            0,
+            false,
+        ),
+        (
+            format!("{TRACE}%3A{SPAN}%3a0:03"),
+            TRACE.to_owned(),
+            SPAN.to_owned(),
+            SAMPLED | DEBUG,
+            true,
+        ),
+        (
+            "ABC:1:0:9".to_owned(),
+            widened("abc", 32),
+            widened("1", 16),
+            SAMPLED,
+            true,
+        ),
+        (
+            format!("{TRACE}:{SPAN}:0:2"),
+            TRACE.to_owned(),
+            SPAN.to_owned(),
+            0,
+            false,
+        ),
+    ] {
+        let wanted = (trace, span, flags, Some(decision));
+        assert_eq!(
+            read(TraceFormat::Jaeger, &[("uber-trace-id", &field)]),
+            Some(wanted),
+            "{field}"
+        );
+    }
+    for field in [
+        "",
+        ":",
+        ":::",
+        "1:1:0",
+        "1:1:0:",
+        "1:1:0:1:",
+        "1:1::1",
+        "0:1:0:1",
+        "1:0:0:1",
+        "1:1:0:001",
+        "1:1:x:1",
+        "g:1:0:1",
+        "1:1:0:g",
+        "1%3:1:0:1",
+        "-1:1:0:1",
+        "+1:1:0:1",
+        &format!("{TRACE}0:{SPAN}:0:1"),
+        &format!("{TRACE}:{SPAN}0:0:1"),
+        &"0".repeat(500),
+    ] {
+        assert_eq!(
+            read(TraceFormat::Jaeger, &[("uber-trace-id", field)]),
+            None,
+            "{field:?}"
+        );
+    }
+}
+
+#[test]
+fn the_first_valid_family_in_order_names_the_trace() {
+    let other = "1".repeat(32);
+    let b3 = format!("{TRACE}-{SPAN}-1");
+    let uber = format!("{other}:{SPAN}:0:1");
+    let map = headers(&[
+        ("traceparent", "junk"),
+        ("b3", &b3),
+        ("uber-trace-id", &uber),
     ]);
-    let mut place = TracePlace::root(true);
-    inject(&place, SpanId([1; 8]), &mut map);
-    let want = format!("00-{}-0101010101010101-03", place.trace_id);
-    assert_eq!(
-        map.get_all(&TRACEPARENT).iter().collect::<Vec<_>>(),
-        [want.as_str()]
-    );
-    assert_eq!(map.get(&TRACESTATE), None);
+    for (order, wanted) in [
+        (
+            &[
+                TraceFormat::TraceContext,
+                TraceFormat::B3,
+                TraceFormat::Jaeger,
+            ][..],
+            TRACE,
+        ),
+        (&[TraceFormat::Jaeger, TraceFormat::B3], &*other),
+        (
+            &[TraceFormat::B3Multi, TraceFormat::Jaeger, TraceFormat::B3],
+            &*other,
+        ),
+    ] {
+        let context = extract(&map, &by(order)).context.expect("a context");
+        assert_eq!(context.trace_id.to_string(), wanted, "{order:?}");
+    }
+    assert_eq!(extract(&map, &by(&[])), Incoming::default());
+}
 
-    place.state = Some("a=1,b=2".into());
-    map.append(&TRACESTATE, HeaderValue::from_static("c=3"));
-    inject(&place, SpanId([1; 8]), &mut map);
+#[test]
+fn what_came_is_replaced_in_every_family_and_never_doubled() {
+    let mut map = headers(&[
+        ("b3", "0"),
+        ("b3", "junk"),
+        ("X-B3-TraceId", TRACE),
+        ("X-B3-TraceId", TRACE),
+        ("X-B3-SpanId", SPAN),
+        ("X-B3-ParentSpanId", SPAN),
+        ("X-B3-Flags", "1"),
+        ("uber-trace-id", "a"),
+        ("uber-trace-id", "b"),
+        ("traceparent", "junk"),
+        ("tracestate", "a=1"),
+        ("x-other", "stays"),
+    ]);
+    let place = TracePlace::root(true);
+    let span = SpanId([1; 8]);
+    inject(&place, span, &by(&ALL), &mut map);
+    let (trace, ones) = (place.trace_id, "0101010101010101");
+    let mut told: Vec<_> = map
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")))
+        .collect();
+    told.sort();
     assert_eq!(
-        map.get_all(&TRACESTATE).iter().collect::<Vec<_>>(),
-        ["a=1,b=2"]
+        told,
+        [
+            format!("b3: {trace}-{ones}-1"),
+            format!("traceparent: 00-{trace}-{ones}-03"),
+            format!("uber-trace-id: {trace}:{ones}:0:1"),
+            "x-b3-sampled: 1".to_owned(),
+            format!("x-b3-spanid: {ones}"),
+            format!("x-b3-traceid: {trace}"),
+            "x-other: stays".to_owned(),
+        ]
     );
+}
+
+#[test]
+fn a_debug_flag_goes_on_in_every_family_that_has_one() {
+    let map = headers(&[("b3", &format!("{TRACE}-{SPAN}-d"))]);
+    let here = place(extract(&map, &by(&ALL)), true, &HeadShare::new(Share::NONE));
+    assert!(here.is_debug() && here.is_sampled() && here.is_callers_decision());
+    let mut sent = HeaderMap::new();
+    inject(&here, SpanId([1; 8]), &by(&ALL), &mut sent);
+    let text = |name| {
+        sent.get(name)
+            .map(|value: &HeaderValue| value.to_str().expect("text").to_owned())
+    };
+    assert!(
+        text("traceparent").is_some_and(|field| field.ends_with("-01")),
+        "the house's flags stay in it"
+    );
+    assert!(text("b3").is_some_and(|field| field.ends_with("-d")));
+    assert_eq!(
+        (text("x-b3-flags").as_deref(), text("x-b3-sampled")),
+        (Some("1"), None)
+    );
+    assert!(text("uber-trace-id").is_some_and(|field| field.ends_with(":0:3")));
+}
+
+#[test]
+fn a_parent_who_leaves_the_decision_to_us_is_followed_by_the_share() {
+    let map = headers(&[("b3", &format!("{TRACE}-{SPAN}"))]);
+    for (share, sampled) in [(Share::ALL, true), (Share::NONE, false)] {
+        let incoming = extract(&map, &by(&[TraceFormat::B3]));
+        let here = place(incoming, true, &HeadShare::new(share));
+        assert_eq!(
+            (here.trace_id.to_string().as_str(), here.is_sampled()),
+            (TRACE, sampled)
+        );
+        assert!(here.parent.is_some() && !here.is_callers_decision());
+    }
 }
 
 #[test]
@@ -307,44 +365,132 @@ fn baggage_goes_on_where_it_is_followed_and_bounded() {
         (&largest, true, true),
         (&large, true, false),
     ] {
-        let mut map = headers(&[(&BAGGAGE, baggage.as_bytes())]);
-        limit_baggage(&mut map, follow);
+        let mut map = headers(&[("baggage", baggage)]);
+        limit_baggage(&mut map, &Propagation::default(), follow);
         assert_eq!(map.contains_key(&BAGGAGE), passes, "{}", baggage.len());
     }
-    let mut split = headers(&[(&BAGGAGE, most.as_bytes()), (&BAGGAGE, b"k=v")]);
-    limit_baggage(&mut split, true);
+    let mut split = headers(&[("baggage", &most), ("baggage", "k=v")]);
+    limit_baggage(&mut split, &Propagation::default(), true);
     assert!(!split.contains_key(&BAGGAGE), "members add up over fields");
+}
+
+#[test]
+fn jaegers_baggage_is_judged_where_jaeger_is_configured() {
+    let came = [
+        ("uberctx-user", "7"),
+        ("uberctx-tenant", "a"),
+        ("x-other", "stays"),
+    ];
+    for (formats, baggage, follow, left) in [
+        (&[TraceFormat::Jaeger][..], true, true, 3),
+        (&[TraceFormat::Jaeger], true, false, 1),
+        (&[TraceFormat::Jaeger], false, true, 1),
+        (&[TraceFormat::TraceContext], true, false, 3),
+    ] {
+        let mut map = headers(&came);
+        limit_baggage(&mut map, &Propagation::new(formats, baggage), follow);
+        assert_eq!(map.len(), left, "{formats:?} {baggage} {follow}");
+    }
+    let mut large = headers(&[
+        ("uberctx-a", &*"v".repeat(8000)),
+        ("uberctx-b", &*"v".repeat(300)),
+    ]);
+    limit_baggage(&mut large, &by(&[TraceFormat::Jaeger]), true);
+    assert!(large.is_empty());
+}
+
+#[test]
+fn members_of_a_baggage_are_picked_decoded_and_cut() {
+    let keys = ["tenant", "user"].map(Box::from);
+    let pick = |fields: &[&str]| {
+        let fields: Vec<_> = fields.iter().map(|field| ("baggage", *field)).collect();
+        let picked = pick_baggage(&headers(&fields), &keys)?;
+        Some(
+            picked
+                .iter()
+                .map(|value| value.as_deref().map(str::to_owned))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        pick(&["a=1, tenant = blue%20sky ;p=q , user=7"]),
+        Some(vec![some("blue sky"), some("7")])
+    );
+    assert_eq!(
+        pick(&["tenant=old,x", "tenant=new"]),
+        Some(vec![some("new"), None])
+    );
+    assert_eq!(pick(&["user=%ff"]), Some(vec![None, some("\u{fffd}")]));
+    assert_eq!(pick(&["Tenant=1,tenan=2,=3,user"]), None);
+    assert_eq!(pick(&[]), None);
+    let long = pick(&[&format!("user={}", "%E2%82%AC".repeat(500))])
+        .and_then(|mut all| all.pop().flatten());
+    assert_eq!(
+        long.map(|text| text.len()),
+        Some(255),
+        "whole characters alone"
+    );
+    assert!(pick_baggage(&headers(&[("baggage", "tenant=1")]), &[]).is_none());
 }
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(trace in 1_u128.., span in 1_u64.., flags in 0_u8..4) {
-        let sent = SpanRef {
+    fn what_is_written_is_read_back_in_every_family(trace in 1_u128.., span in 1_u64.., flags in 0_u8..4, debug: bool) {
+        let is_debug = debug && flags & SAMPLED != 0;
+        let place = TracePlace {
             trace_id: TraceId(trace.to_be_bytes()),
-            span_id: SpanId(span.to_be_bytes()),
-            flags,
+            flags: flags | flag(is_debug, DEBUG),
+            ..TracePlace::root(false)
         };
-        prop_assert_eq!(parse_traceparent(&format_traceparent(&sent)), Some(sent));
+        let span_id = SpanId(span.to_be_bytes());
+        for format in ALL {
+            let mut map = HeaderMap::new();
+            inject(&place, span_id, &by(&[format]), &mut map);
+            let incoming = extract(&map, &by(&[format]));
+            let context = incoming.context.expect("what we write can be read");
+            prop_assert_eq!((context.trace_id, context.span_id), (place.trace_id, span_id));
+            prop_assert_eq!(incoming.decision, Some(place.is_sampled()));
+            let is_w3c = format == TraceFormat::TraceContext;
+            let known = if is_w3c { SAMPLED | RANDOM } else { SAMPLED | DEBUG };
+            prop_assert_eq!(context.flags, place.flags & known);
+        }
     }
 
     #[test]
-    fn any_bytes_are_read_without_harm(parent: Vec<u8>, state: Vec<u8>) {
+    fn any_bytes_are_read_without_harm_and_replaced(
+        fields in proptest::collection::vec((0_usize..9, proptest::collection::vec(any::<u8>(), 0..80)), 0..12),
+        follow: bool,
+    ) {
+        const NAMES: [&str; 9] = ["b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags",
+            "uber-trace-id", "uberctx-a", "baggage"];
         let mut map = HeaderMap::new();
-        for (name, value) in [(&TRACEPARENT, &parent[..]), (&TRACEPARENT, PARENT.as_bytes()), (&TRACESTATE, &state)] {
-            if let Ok(value) = HeaderValue::from_bytes(value) {
-                map.insert(name, value);
+        for (name, value) in fields {
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                map.append(NAMES[name], value);
             }
         }
-        let incoming = extract(&map);
-        prop_assert!(incoming.state.is_none_or(|state| is_valid_state(state.as_bytes())));
+        let all = by(&ALL);
+        limit_baggage(&mut map, &all, follow);
+        let _ = pick_baggage(&map, &["a".into()]);
+        let incoming = extract(&map, &all);
+        let here = place(incoming, follow, &HeadShare::new(Share::ALL));
+        inject(&here, SpanId([7; 8]), &all, &mut map);
+        for format in ALL {
+            let read = extract(&map, &by(&[format])).context.expect("what we write can be read");
+            prop_assert_eq!((read.trace_id, read.span_id), (here.trace_id, SpanId([7; 8])));
+        }
     }
 
     #[test]
-    fn a_changed_byte_is_never_read_as_the_same_span(at in 0_usize..55, byte in 0x21_u8..0x7f) {
-        let mut field = *b"00-12345678901234567890123456789012-1234567890123456-01";
-        let sent = parse_traceparent(&field);
-        prop_assume!(field[at] != byte && at > 2 && at < 52);
-        field[at] = byte;
-        prop_assert_ne!(parse_traceparent(&field), sent);
+    fn hostile_fields_of_the_right_alphabet_do_no_harm(single in "[0-9a-fd-]{0,80}", uber in "[0-9a-f:%3A]{0,90}") {
+        let map = headers(&[("b3", &single), ("uber-trace-id", &uber)]);
+        for format in ALL {
+            let incoming = extract(&map, &by(&[format]));
+            if let Some(context) = incoming.context {
+                prop_assert_ne!(context.trace_id.0, [0; 16]);
+                prop_assert_ne!(context.span_id.0, [0; 8]);
+            }
+        }
     }
 }

@@ -55,7 +55,9 @@ impl Attributes {
         }
         to.text(ATTRIBUTE, words::OUTCOME, record.outcome.as_str());
         if let Some(reason) = record.kept {
-            let weight = names.head.weight(reason, record.trace.parent.is_some());
+            let weight = names
+                .head
+                .weight(reason, record.trace.is_callers_decision());
             to.text(ATTRIBUTE, words::REASON, reason.as_str());
             to.double(ATTRIBUTE, words::WEIGHT, weight);
         }
@@ -69,6 +71,13 @@ impl Attributes {
         }
         if let Some(tunnel) = record.tunnel {
             to.text(ATTRIBUTE, words::TUNNEL, tunnel.as_str());
+        }
+        if let Some(baggage) = &record.trace.baggage {
+            for (key, value) in std::iter::zip(&names.baggage, baggage.iter()) {
+                if let Some(value) = value {
+                    to.text(ATTRIBUTE, key, value);
+                }
+            }
         }
     }
 

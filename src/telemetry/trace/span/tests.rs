@@ -303,6 +303,7 @@ fn follows_parents_and_links_strangers() {
         flags: SAMPLED | RANDOM,
         link: None,
         state: Some("a=1,b=2".into()),
+        baggage: None,
     };
     let (followed, _) = spans(&record, plan());
     let server = &followed[0];
