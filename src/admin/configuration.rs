@@ -272,7 +272,9 @@ fn telemetry(it: &Telemetry) -> Value {
             "propagation": propagation,
             "baggage_attributes": it.traces.baggage_attributes,
         },
-        "access_log": {"output": output, "format": format, "sample": it.access_log.sample.to_string()},
+        "access_log": {"output": output, "format": format, "sample": it.access_log.sample.to_string(), "filter": it.access_log.filter},
+        "recorder": {"memory": it.recorder.memory.to_string(), "dump": it.recorder.dump},
+        "headers": texts(&it.headers),
         "metrics": {"exemplars": it.exemplars},
         "server_timing": it.server_timing,
     })

@@ -27,7 +27,7 @@ use crate::proxy::stack::FrontParts;
 use crate::server::{self, BindError, Bound};
 use crate::telemetry::metrics::Draw;
 use crate::telemetry::own_work::{OwnWork, own_span};
-use crate::telemetry::{Event, SetUp, SetUpError, Telemetry, emit};
+use crate::telemetry::{self, Event, SetUp, SetUpError, Telemetry, emit};
 use crate::tls::{self, Certificates, Found, Watch};
 
 use self::reload::Reload;
@@ -169,6 +169,7 @@ pub fn run(app: App) -> Result<(), StartError> {
 pub fn load(file: &Path) -> Result<Loaded, LoadError> {
     let mut loaded = config::load(file)?;
     loaded.warnings.extend(tls::look_at_files(&loaded));
+    loaded.warnings.extend(telemetry::look_at(&loaded));
     let warnings = &mut loaded.warnings;
     warnings.sort_by(|a, b| (a.line, a.column, &a.key).cmp(&(b.line, b.column, &b.key)));
     if warnings.iter().any(|it| it.severity == Severity::Error) {

@@ -16,6 +16,8 @@ pub struct AccessLog {
     pub format: Option<LogFormat>,
     /// The share of the served below 500 that is written; failures always are (default all).
     pub sample: Share,
+    /// Only what this filter takes is written; its text, which this room cannot read (default: everything).
+    pub filter: Option<String>,
 }
 
 /// Where lines of the access log go.
@@ -46,6 +48,7 @@ impl Default for AccessLog {
             output: LogOutput::Stdout,
             format: None,
             sample: Share::ALL,
+            filter: None,
         }
     }
 }
@@ -65,6 +68,9 @@ pub(super) struct AccessLogWritten {
     /// The share of the served below 500 that is written; failures always are (default 100%).
     #[serde(default)]
     sample: Option<Share>,
+    /// Only what this filter takes is written (default: everything).
+    #[serde(default)]
+    filter: Option<String>,
 }
 
 /// Where lines of the access log go.
@@ -114,6 +120,7 @@ impl AccessLogWritten {
                 LogFormatWritten::Text => LogFormat::Text,
             }),
             sample: self.sample.unwrap_or(Share::ALL),
+            filter: self.filter.clone(),
         }
     }
 }

@@ -31,6 +31,7 @@ mod problem;
 mod propagation;
 mod ranges;
 mod read;
+mod recorder;
 mod retry;
 mod route;
 mod route_match;
@@ -60,6 +61,7 @@ pub use names::{Address, AddressError, Host, Name};
 pub use plan::{Drain, Plan, Runtime};
 pub use problem::{LoadError, Problem, Problems, Severity};
 pub use propagation::{Propagation, TraceFormat};
+pub use recorder::Recorder;
 pub use retry::{GrpcStatuses, Retry, RetryBudget, RetryWhen};
 pub use route::{
     HeaderEdits, HostPattern, Match, PathPattern, Rewrite, Route, RouteTimeouts, Split, Tunnels,

@@ -1,9 +1,11 @@
 //! `telemetry`: what is told, to whom, and how much of it.
 
+use http::HeaderName;
 use serde::Deserialize;
 
 use super::access_log::{AccessLog, AccessLogWritten};
 use super::notes::At;
+use super::recorder::{self, Recorder, RecorderWritten};
 use super::traces::{Traces, TracesWritten};
 
 /// What is told, to whom, and how much of it.
@@ -15,6 +17,10 @@ pub struct Telemetry {
     pub traces: Traces,
     /// The access log.
     pub access_log: AccessLog,
+    /// The flight recorder.
+    pub recorder: Recorder,
+    /// The header fields of requests that are kept: shown by the recorder, asked by filters (default none).
+    pub headers: Vec<HeaderName>,
     /// Whether latency histograms carry exemplars (default true).
     pub exemplars: bool,
     /// Whether responses carry `Server-Timing` (default false).
@@ -27,6 +33,8 @@ impl Default for Telemetry {
             service_name: None,
             traces: Traces::default(),
             access_log: AccessLog::default(),
+            recorder: Recorder::default(),
+            headers: Vec::new(),
             exemplars: true,
             server_timing: false,
         }
@@ -48,6 +56,12 @@ pub(super) struct TelemetryWritten {
     /// The access log: one line an exchange.
     #[serde(default)]
     access_log: AccessLogWritten,
+    /// The flight recorder: the last exchanges, the last failures, the slowest.
+    #[serde(default)]
+    recorder: RecorderWritten,
+    /// The header fields of requests that are kept, at most 32 (default none).
+    #[serde(default)]
+    headers: Vec<String>,
     /// What the metrics carry.
     #[serde(default)]
     metrics: MetricsWritten,
@@ -80,6 +94,8 @@ impl TelemetryWritten {
             service_name: self.service_name.clone(),
             traces: self.traces.check(&at.key("traces")),
             access_log: self.access_log.check(&at.key("access_log")),
+            recorder: self.recorder.check(&at.key("recorder")),
+            headers: recorder::check_headers(&self.headers, &at.key("headers")),
             exemplars: self.metrics.exemplars.unwrap_or(default.exemplars),
             server_timing: self.server_timing.unwrap_or(default.server_timing),
         }

@@ -37,6 +37,8 @@ pub struct Attempt {
     pub early_hints: u8,
     /// The peer, where a connection was had.
     pub peer: Option<SocketAddr>,
+    /// What the balancer looked at when it picked the endpoint.
+    pub considered: Considered,
     /// When it began.
     pub started_us: u32,
     /// When it ended: the last body byte, the fault, or the decision to try again.
@@ -44,6 +46,22 @@ pub struct Attempt {
     /// When each phase was first entered; zero where it was not.
     pub(super) entered_us: [u32; PHASES],
 }
+
+/// What a balancer looked at when it picked an endpoint. Those that draw without a look have no candidates.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Considered {
+    /// How many endpoints were ready to be picked.
+    pub ready: u16,
+    /// How many were compared.
+    count: u8,
+    /// Their places in the upstream; apart from the loads, which need no padding then.
+    places: [u16; CANDIDATES],
+    /// Their loads.
+    loads: [f32; CANDIDATES],
+}
+
+/// How many candidates are kept; the power of two choices compares two.
+const CANDIDATES: usize = 2;
 
 /// What an attempt has to say of the connection that carries it.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +74,40 @@ pub struct Carried {
     pub is_http2: bool,
     /// The version of TLS; `None` in clear text.
     pub tls: Option<TlsVersion>,
+}
+
+// === impl Considered ===
+
+impl Considered {
+    /// So many were ready.
+    #[must_use]
+    pub fn among(mut self, ready: usize) -> Self {
+        self.ready = u16::try_from(ready).unwrap_or(u16::MAX);
+        self
+    }
+
+    /// This endpoint was compared, with this load. Beyond two they are not kept.
+    #[must_use]
+    pub fn with(mut self, endpoint: usize, load: f64) -> Self {
+        let at = usize::from(self.count);
+        if let (Some(place), Some(free)) = (self.places.get_mut(at), self.loads.get_mut(at)) {
+            *place = u16::try_from(endpoint).unwrap_or(u16::MAX);
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "seven digits tell loads apart"
+            )]
+            let load = load as f32;
+            *free = load;
+            self.count += 1;
+        }
+        self
+    }
+
+    /// Those that were compared: their places in the upstream, and their loads, in the balancer's own measure.
+    pub fn candidates(&self) -> impl Iterator<Item = (u16, f32)> {
+        let all = self.places.into_iter().zip(self.loads);
+        all.take(usize::from(self.count))
+    }
 }
 
 // === impl Exchange: its attempts ===
@@ -73,10 +125,16 @@ impl Exchange {
         });
     }
 
+    /// What the balancer looks at for the attempt that begins next.
+    pub fn note_considered(&self, considered: Considered) {
+        self.0.considered.set(considered);
+    }
+
     /// An attempt begins: its endpoint is picked, and a connection is looked for. The span id is the one that the upstream will see as its parent.
     pub fn begin_attempt(&self, upstream: u16, endpoint: u16, span_id: SpanId) {
         let now = Instant::now();
         let started_us = short(self.0.micros(now));
+        let considered = self.0.considered.take();
         self.0.note(|facts| {
             let attempt = Attempt {
                 upstream,
@@ -91,6 +149,7 @@ impl Exchange {
                 tls: None,
                 early_hints: 0,
                 peer: None,
+                considered,
                 started_us,
                 ended_us: 0,
                 entered_us: [0; PHASES],

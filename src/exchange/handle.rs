@@ -14,8 +14,8 @@ use super::phase::PhaseClock;
 use super::record::KnownMethod;
 use super::state::{Core, Facts, Limits, NEVER};
 use super::{
-    BodyError, Connection, Entered, Fault, LimitNote, Outcome, Phase, Protocol, Record, Text,
-    Timeout, TracePlace, grpc, live,
+    BodyError, Connection, Entered, Fault, Headers, LimitNote, LimitStates, Outcome, Phase,
+    Protocol, Record, Text, Timeout, TracePlace, grpc, live,
 };
 
 /// One exchange, while it lasts. A handle: clones name the same exchange.
@@ -41,6 +41,7 @@ impl Exchange {
             clock,
             waited: Cell::new(0),
             place: Cell::new(0),
+            considered: Cell::default(),
             limits: Cell::new(Limits {
                 total: None,
                 attempt: None,
@@ -74,6 +75,8 @@ impl Exchange {
                 more: Vec::new(),
                 text: Text::default(),
                 limit: None,
+                concurrency: None,
+                headers: None,
                 asked: None,
                 body_error: None,
                 held: Vec::new(),
@@ -159,6 +162,16 @@ impl Exchange {
             idle,
             ..self.0.limits.get()
         });
+    }
+
+    /// The header fields that are kept.
+    pub fn note_headers(&self, headers: Box<Headers>) {
+        self.0.note(|facts| facts.headers = Some(headers));
+    }
+
+    /// How many lived on the route when its limit was asked, and how many may.
+    pub fn note_concurrency(&self, live: u32, most: u32) {
+        self.0.note(|facts| facts.concurrency = Some((live, most)));
     }
 
     /// What a rate limit said.
@@ -400,6 +413,8 @@ impl Exchange {
             bytes_out: core.bytes_out.get(),
             first,
             more,
+            headers: facts.headers,
+            limits: LimitStates::of(facts.limit, facts.concurrency),
             identity: facts.asked.and_then(|asked| asked.identity),
             text: facts.text,
         })

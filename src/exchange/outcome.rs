@@ -106,7 +106,7 @@ impl Outcome {
 
     /// The word of the contract.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Served => "served",
             Self::ClientClosed => "client_closed",

@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    Attempt, Identity, Outcome, Phase, PhaseTimes, TlsFacts, TracePlace, TunnelKind, grpc,
+    Attempt, Headers, Identity, LimitStates, Outcome, Phase, PhaseTimes, TlsFacts, TracePlace,
+    TunnelKind, grpc,
 };
 
 /// What is left of an exchange when it has ended.
@@ -69,6 +70,10 @@ pub struct Record {
     pub first: Option<Attempt>,
     /// The attempts after the first.
     pub more: Vec<Attempt>,
+    /// The header fields that are kept, where the request had any.
+    pub headers: Option<Box<Headers>>,
+    /// What its limits said, where the route has some.
+    pub limits: Option<Box<LimitStates>>,
     /// Who asked, where the route asks and they have proved it.
     pub identity: Option<Box<Identity>>,
     /// The client's words.

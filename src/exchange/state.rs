@@ -14,8 +14,8 @@ use super::on_worker::TaskCut;
 use super::phase::PhaseClock;
 use super::record::KnownMethod;
 use super::{
-    Attempt, BodyError, Connection, Cut, Entered, Outcome, Phase, Protocol, Text, TracePlace,
-    TunnelKind, live,
+    Attempt, BodyError, Connection, Considered, Cut, Entered, Headers, Outcome, Phase, Protocol,
+    Text, TracePlace, TunnelKind, live,
 };
 
 /// What clones of an [`Exchange`](super::Exchange) share.
@@ -25,6 +25,8 @@ pub(super) struct Core {
     /// How much of picking was waiting for a connection, in nanoseconds.
     pub(super) waited: Cell<u64>,
     pub(super) place: Cell<usize>,
+    /// What the balancer looked at for the next attempt.
+    pub(super) considered: Cell<Considered>,
     pub(super) limits: Cell<Limits>,
     pub(super) expired: Cell<Option<Timeout>>,
     pub(super) waker: RefCell<Option<Waker>>,
@@ -63,6 +65,9 @@ pub(super) struct Facts {
     pub(super) more: Vec<Attempt>,
     pub(super) text: Text,
     pub(super) limit: Option<LimitNote>,
+    /// How many lived on the route with it, and how many may.
+    pub(super) concurrency: Option<(u32, u32)>,
+    pub(super) headers: Option<Box<Headers>>,
     pub(super) asked: Option<Box<Asked>>,
     pub(super) body_error: Option<BodyError>,
     pub(super) held: Vec<Box<dyn Any>>,
@@ -108,8 +113,30 @@ pub struct LimitNote {
     pub reset: Duration,
 }
 
+/// What the limits of a route said of an exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitStates {
+    /// The rate limit, after this exchange was counted.
+    pub rate: Option<LimitNote>,
+    /// How many lived on the route, this one among them where it was let in, and how many may.
+    pub concurrency: Option<(u32, u32)>,
+}
+
 /// Longer than any exchange: where a time is not limited.
 pub(super) const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+// === impl LimitStates ===
+
+impl LimitStates {
+    /// `None` where no limit was asked: then nothing is allocated.
+    pub(super) fn of(
+        rate: Option<LimitNote>,
+        concurrency: Option<(u32, u32)>,
+    ) -> Option<Box<Self>> {
+        let is_limited = rate.is_some() || concurrency.is_some();
+        is_limited.then(|| Box::new(Self { rate, concurrency }))
+    }
+}
 
 // === impl Core ===
 

@@ -9,6 +9,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::HeaderName;
 use tower::ServiceBuilder;
 use tower::layer::layer_fn;
 
@@ -87,6 +88,7 @@ pub fn front(
         server_timing: plan.telemetry.server_timing,
         hsts: respond::hsts(&plan.listeners),
     });
+    let kept: Rc<[HeaderName]> = plan.telemetry.headers.as_slice().into();
     let pseudonym: Rc<str> = Rc::from(&*parts.pseudonym);
     let traces = Rc::new(parts.traces.clone());
     let stacks = plan
@@ -106,7 +108,7 @@ pub fn front(
     ServiceBuilder::new()
         // Outermost: it sees refusals, faults, panics and clients that go away, and wraps the response's body.
         .layer(layer_fn(|inner| {
-            ObserveExchange::new(inner, Rc::clone(desk), generation)
+            ObserveExchange::new(inner, Rc::clone(desk), generation, Rc::clone(&kept))
         }))
         // The only place where a fault becomes a response; below the observer, so that the status is the true one.
         .layer(layer_fn(|inner| Respond::new(inner, Rc::clone(&responses))))

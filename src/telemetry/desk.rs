@@ -169,7 +169,6 @@ impl State {
         self.ledger
             .account(Signal::Records)
             .create(count(batch.records.len()));
-        self.ledger.account(Signal::Logs).create(log::lines(&batch));
         match self.outlet.try_send(Letter::Batch(batch)) {
             Err(TrySendError::Full(Letter::Batch(batch))) => {
                 lose(&self.ledger, &batch, DropReason::QueueFull);
@@ -182,15 +181,17 @@ impl State {
     }
 }
 
-/// Enters into the ledger a batch that no reader sees. Spans come into being when they are read: here they do so only to
-/// be lost.
+/// Enters into the ledger a batch that no reader sees. Spans and lines come into being when they are read: here they do so
+/// only to be lost.
 pub(super) fn lose(ledger: &Ledger, batch: &Batch, reason: DropReason) {
     let kept = batch.records.iter().filter(|record| record.kept.is_some());
     let spans = count(kept.map(|record| 1 + record.attempts().count()).sum());
     let records = count(batch.records.len());
     ledger.account(Signal::Spans).create(spans);
     ledger.account(Signal::Spans).drop(spans, reason);
-    ledger.account(Signal::Logs).drop(log::lines(batch), reason);
+    let lines = log::lines(batch);
+    ledger.account(Signal::Logs).create(lines);
+    ledger.account(Signal::Logs).drop(lines, reason);
     ledger.account(Signal::Records).drop(records, reason);
 }
 

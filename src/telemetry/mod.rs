@@ -6,12 +6,14 @@
 
 pub mod desk;
 pub mod event;
+pub mod filter;
 #[cfg(test)]
 mod fixture;
 pub mod label;
 pub mod ledger;
 pub mod live_figures;
 pub mod log;
+mod look_at;
 mod mask;
 pub mod metrics;
 mod observe_attempt;
@@ -29,6 +31,7 @@ pub mod wall;
 
 pub use desk::Desk;
 pub use event::{Event, emit};
+pub use look_at::look_at;
 pub use mask::looks_secret;
 pub use metrics::{
     Catalogue, Counter, HandshakeMeters, ListenerMeters, RouteMeters, UpstreamMeters,

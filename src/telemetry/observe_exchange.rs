@@ -8,11 +8,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use http::Version;
+use http::{HeaderName, Version};
 use tower::Service;
 
 use super::{Desk, ObservedBody};
-use crate::exchange::{Arrival, Cut, Exchange, Outcome, Protocol, Request, RequestBody, Response};
+use crate::exchange::{
+    Arrival, Cut, Exchange, Headers, Outcome, Protocol, Request, RequestBody, Response,
+};
 
 /// Opens an exchange for each request, and sees to it that it ends exactly once.
 #[derive(Clone, Debug)]
@@ -20,18 +22,22 @@ pub struct ObserveExchange<S> {
     inner: S,
     desk: Rc<Desk>,
     generation: u32,
+    /// The header fields that are kept; mostly none.
+    headers: Rc<[HeaderName]>,
 }
 
 // === impl ObserveExchange ===
 
 impl<S> ObserveExchange<S> {
-    /// Observes `inner`, which runs under this generation of the configuration, and hands records to `desk`.
+    /// Observes `inner`, which runs under this generation of the configuration, and hands records to `desk`; of
+    /// requests it keeps these header fields, as they came.
     #[must_use]
-    pub fn new(inner: S, desk: Rc<Desk>, generation: u32) -> Self {
+    pub fn new(inner: S, desk: Rc<Desk>, generation: u32, headers: Rc<[HeaderName]>) -> Self {
         Self {
             inner,
             desk,
             generation,
+            headers,
         }
     }
 }
@@ -56,6 +62,11 @@ where
             _ => Protocol::Http11,
         };
         let exchange = Exchange::open(&arrival.connection, &head.method, protocol, self.generation);
+        if !self.headers.is_empty()
+            && let Some(headers) = Headers::of(&self.headers, &head.headers)
+        {
+            exchange.note_headers(headers);
+        }
         let open = Open {
             exchange: exchange.clone(),
             desk: Some(self.desk.clone()),

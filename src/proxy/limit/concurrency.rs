@@ -52,7 +52,12 @@ impl<S: Serve> Service<Request> for Concurrency<S> {
 
     fn call(&mut self, request: Request) -> Self::Future {
         if let Some(limit) = &self.limit {
-            match limit.live.enter_below(limit.most) {
+            let entered = limit.live.enter_below(limit.most);
+            let number = |it: i64| u32::try_from(it).unwrap_or(u32::MAX);
+            // What others do meanwhile may show: it says how full the route was, to one or two.
+            let live = number(limit.live.get());
+            request.exchange.note_concurrency(live, number(limit.most));
+            match entered {
                 Some(permit) => request.exchange.hold(permit),
                 None => {
                     limit.refused.count();

@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::escape;
 use super::time::Clock;
 use crate::config::{Address, Plan};
-use crate::exchange::{Attempt, KnownMethod, Protocol, Record, TlsFacts, Words};
+use crate::exchange::{
+    Attempt, Headers, KnownMethod, LimitStates, Protocol, Record, TlsFacts, Words,
+};
 use crate::telemetry::mask;
 use crate::telemetry::wall::Wall;
 
@@ -62,6 +64,12 @@ impl JsonWriter {
         if let Some(tls) = &record.tls {
             handshake(out, tls);
         }
+        if let Some(kept) = &record.headers {
+            headers(out, plan, kept);
+        }
+        if let Some(states) = &record.limits {
+            limits(out, states);
+        }
         key(out, ",\"attempt_phases\":[");
         for (index, attempt) in record.attempts().enumerate() {
             key(out, if index == 0 { "{" } else { ",{" });
@@ -73,6 +81,7 @@ impl JsonWriter {
             if attempt.is_resend {
                 key(out, ",\"resend\":true");
             }
+            candidates(out, plan, attempt);
             key(out, ",\"entered_ms\":{");
             let mut before = "\"";
             for (phase, at) in attempt.phases() {
@@ -162,6 +171,78 @@ impl JsonWriter {
         key(out, sampled);
         key(out, ",\"config_generation\":");
         integer(out, u64::from(record.generation));
+    }
+}
+
+/// The header fields that are kept.
+fn headers(out: &mut Vec<u8>, plan: &Plan, kept: &Headers) {
+    key(out, ",\"headers\":{");
+    let names = &plan.telemetry.headers;
+    let mut before = "\"";
+    for (name, value) in kept
+        .iter()
+        .filter_map(|(at, it)| Some((names.get(at)?, it)))
+    {
+        key(out, before);
+        key(out, name.as_str());
+        text(out, "\":\"", value);
+        before = ",\"";
+    }
+    key(out, "}");
+}
+
+/// What the route's limits said.
+fn limits(out: &mut Vec<u8>, states: &LimitStates) {
+    key(out, ",\"limits\":{");
+    if let Some(rate) = &states.rate {
+        key(out, "\"rate\":{\"limit\":");
+        integer(out, u64::from(rate.limit));
+        key(out, ",\"remaining\":");
+        integer(out, u64::from(rate.remaining));
+        key(out, ",\"reset_ms\":");
+        millis(out, rate.reset);
+        key(
+            out,
+            if states.concurrency.is_some() {
+                "},"
+            } else {
+                "}"
+            },
+        );
+    }
+    if let Some((live, most)) = states.concurrency {
+        key(out, "\"concurrency\":{\"limit\":");
+        integer(out, u64::from(most));
+        key(out, ",\"live\":");
+        integer(out, u64::from(live));
+        key(out, "}");
+    }
+    key(out, "}");
+}
+
+/// What the balancer looked at for an attempt.
+fn candidates(out: &mut Vec<u8>, plan: &Plan, attempt: &Attempt) {
+    key(out, ",\"ready\":");
+    integer(out, u64::from(attempt.considered.ready));
+    let upstream = plan.upstreams.get(usize::from(attempt.upstream));
+    let mut before = ",\"candidates\":[{";
+    for (place, load) in attempt.considered.candidates() {
+        key(out, before);
+        before = ",{";
+        if let Some(it) = upstream.and_then(|it| it.endpoints.get(usize::from(place))) {
+            endpoint(out, "\"endpoint\":\"", &it.address);
+            key(out, ",");
+        }
+        key(out, "\"load\":");
+        if load.is_finite() {
+            let _ = write!(out, "{load}"); // a vector takes everything
+        } else {
+            key(out, "null");
+        }
+        key(out, "}");
+    }
+    if before == ",{" {
+        key(out, "]");
     }
 }
 
@@ -265,7 +346,7 @@ fn attempts(out: &mut Vec<u8>, plan: &Plan, record: &Record) {
 }
 
 /// The upstream and the endpoint of an attempt.
-pub(super) fn place<'a>(
+pub(in crate::telemetry) fn place<'a>(
     plan: &'a Plan,
     attempt: Option<&Attempt>,
 ) -> Option<(&'a str, &'a Address)> {
@@ -276,7 +357,7 @@ pub(super) fn place<'a>(
 }
 
 /// The method as the client wrote it.
-pub(super) fn method(record: &Record) -> &str {
+pub(in crate::telemetry) fn method(record: &Record) -> &str {
     match (record.method, record.text.words().method) {
         (KnownMethod::Other, word) if !word.is_empty() => word,
         (known, _) => known.as_str(),
@@ -284,7 +365,7 @@ pub(super) fn method(record: &Record) -> &str {
 }
 
 /// The protocol as people write it.
-fn protocol(protocol: Protocol) -> &'static str {
+pub(in crate::telemetry) fn protocol(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Http10 => "HTTP/1.0",
         Protocol::Http11 => "HTTP/1.1",

@@ -20,14 +20,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::config::{AccessLog as Config, LogFormat, LogOutput, Share};
+use crate::config::{AccessLog as Config, LogFormat, LogOutput, Plan, Share};
 use crate::exchange::{Record, TraceId};
 use crate::telemetry::desk::Batch;
+use crate::telemetry::filter::{self, Filter};
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::reader::ReadRecords;
 
 pub(in crate::telemetry) use escape::json as json_text;
-pub(in crate::telemetry) use json::JsonWriter;
+pub(in crate::telemetry) use json::{JsonWriter, method, place, protocol};
 use scribe::Scribe;
 use text::TextWriter;
 use writer::Destination;
@@ -148,16 +149,19 @@ impl AccessLog {
 impl ReadRecords for AccessLog {
     fn read(&mut self, batch: &Batch) {
         self.follow(batch);
-        // Whether there is a line is the record's own configuration's to say, as it was when it was counted as created.
-        let config = &batch.plan.telemetry.access_log;
-        for record in batch.records.iter().filter(|record| wants(config, record)) {
-            self.count += 1;
+        // Whether there is a line is the record's own configuration's to say.
+        let wanted = Wanted::under(&batch.plan);
+        let mut created = 0;
+        for record in batch.records.iter().filter(|record| wanted.takes(record)) {
+            created += 1;
             let (out, plan) = (&mut self.lines, &batch.plan);
             match &mut self.format {
                 Format::Json(writer) => writer.line(out, plan, batch.wall, record),
                 Format::Text(writer) => writer.line(out, plan, batch.wall, record),
             }
         }
+        self.count += created;
+        self.scribe.note_created(created);
         if self.lines.len() >= BLOCK {
             self.hand_over();
         }
@@ -202,7 +206,7 @@ impl Format {
     }
 }
 
-/// Whether a record gets a line: failures always, of the served below 500 a share, by trace id.
+/// Whether the share lets a record have a line: failures always, of the served below 500 a share, by trace id.
 pub(in crate::telemetry) fn wants(config: &Config, record: &Record) -> bool {
     config.output != LogOutput::Off
         && (config.sample == Share::ALL
@@ -210,10 +214,33 @@ pub(in crate::telemetry) fn wants(config: &Config, record: &Record) -> bool {
             || is_in(config.sample, record.trace.trace_id))
 }
 
+/// Which records of a plan get a line.
+struct Wanted<'a> {
+    plan: &'a Plan,
+    filter: Option<Filter>,
+}
+
+impl<'a> Wanted<'a> {
+    fn under(plan: &'a Plan) -> Self {
+        let text = plan.telemetry.access_log.filter.as_deref();
+        // It was read when the file was checked: one that cannot be read takes nothing away.
+        let filter = text.and_then(filter::remembered);
+        Self { plan, filter }
+    }
+
+    fn takes(&self, record: &Record) -> bool {
+        wants(&self.plan.telemetry.access_log, record)
+            && self
+                .filter
+                .as_ref()
+                .is_none_or(|filter| filter.takes(self.plan, record))
+    }
+}
+
 /// How many lines a batch makes.
 pub(in crate::telemetry) fn lines(batch: &Batch) -> u64 {
-    let config = &batch.plan.telemetry.access_log;
-    let lines = batch.records.iter().filter(|record| wants(config, record));
+    let wanted = Wanted::under(&batch.plan);
+    let lines = batch.records.iter().filter(|record| wanted.takes(record));
     u64::try_from(lines.count()).unwrap_or(u64::MAX)
 }
 

@@ -56,6 +56,11 @@ impl Scribe {
         })
     }
 
+    /// Enters lines that came into being.
+    pub(super) fn note_created(&self, count: u64) {
+        self.ledger.account(Signal::Logs).create(count);
+    }
+
     /// Has lines written; leaves an empty buffer in their place. Waits for nothing.
     pub(super) fn write(&self, lines: &mut Vec<u8>, count: u64) {
         let empty = self.empty.try_recv().unwrap_or_default();

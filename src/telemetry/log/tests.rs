@@ -43,6 +43,7 @@ fn plan_to(path: &Path, sample: Share) -> Arc<Plan> {
         output: LogOutput::File(path.to_owned()),
         format: None,
         sample,
+        filter: None,
     };
     Arc::new(plan)
 }
@@ -307,7 +308,42 @@ fn samples_the_served_by_trace_and_keeps_every_failure() {
     read(&mut log, &batch);
     assert_eq!(place.lines().len() as u64, wanted);
     let [_, balance, _] = ledger.snapshot();
-    assert_eq!(balance.exported, wanted);
+    assert_eq!((balance.created, balance.exported), (wanted, wanted));
+}
+
+#[test]
+fn a_filter_lets_only_what_it_takes_have_a_line_and_the_books_agree() {
+    let place = Place::new("filter");
+    let mut plan = Arc::unwrap_or_clone(plan_to(&place.0, Share::ALL));
+    plan.telemetry.access_log.filter = Some("status>=500 && route==\"web\"".to_owned());
+    let plan = Arc::new(plan);
+    let (mut log, ledger) = opened(&plan);
+    let records = [(0, 200), (0, 503), (1, 503), (1, 404), (1, 500)].map(|(route, status)| {
+        let mut record = record(Some(route));
+        record.status = status;
+        record
+    });
+    let batch = batch(&plan, records.to_vec());
+    assert_eq!(
+        lines(&batch),
+        2,
+        "what is lost before it is read is counted so"
+    );
+    read(&mut log, &batch);
+    let written = place.lines();
+    assert_eq!(written.len(), 2);
+    for (line, status) in written.iter().zip([503, 500]) {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(
+            (&line["route"], &line["status"]),
+            (&json!("web"), &json!(status))
+        );
+    }
+    let [_, balance, _] = ledger.snapshot();
+    assert_eq!(
+        (balance.created, balance.exported, balance.queued),
+        (2, 2, 0)
+    );
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn pick<'a>(upstream: &'a Upstream, exchange: &Exchange) -> Option<(u16, &'a End
         candidates.bar(usize::from(endpoint))
     });
     let place = upstream.balance.pick(&candidates)?;
+    exchange.note_considered(candidates.considered());
     Some((u16::try_from(place).ok()?, upstream.endpoints.get(place)?))
 }
 

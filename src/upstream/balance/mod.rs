@@ -7,6 +7,7 @@
 //! Weights: the draw is by weight and the load is divided by weight, so idle endpoints share by weight exactly and busy
 //! ones settle at load in proportion to it.
 
+use std::cell::Cell;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use tower::load::Load;
 
 use super::Endpoint;
 use crate::config;
+use crate::exchange::Considered;
 
 mod layer;
 mod least_requests;
@@ -38,6 +40,8 @@ pub struct Candidates<'a> {
     barred: Vec<bool>,
     weight: u64,
     count: usize,
+    /// What was looked at, to be told of the attempt.
+    considered: Cell<Considered>,
 }
 
 /// The algorithm of this name.
@@ -65,6 +69,7 @@ impl<'a> Candidates<'a> {
             barred: Vec::new(),
             weight,
             count: endpoints.len(),
+            considered: Cell::default(),
         }
     }
 
@@ -93,6 +98,12 @@ impl<'a> Candidates<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// What a pick among them has looked at.
+    #[must_use]
+    pub fn considered(&self) -> Considered {
+        self.considered.get().among(self.count)
     }
 
     fn is_open(&self, place: usize) -> bool {
@@ -133,8 +144,10 @@ impl<'a> Candidates<'a> {
         let Some(second) = self.draw(Some(first)) else {
             return Some(first);
         };
-        let is_better = load(&self.endpoints[second]).load() < load(&self.endpoints[first]).load();
-        Some(if is_better { second } else { first })
+        let loads = [first, second].map(|place| load(&self.endpoints[place]).load());
+        let considered = Considered::default().with(first, loads[0]);
+        self.considered.set(considered.with(second, loads[1]));
+        Some(if loads[1] < loads[0] { second } else { first })
     }
 }
 
