@@ -1,4 +1,5 @@
-//! `/api/v1/telemetry`: the ledger, what became of everything that was to be told.
+//! `/api/v1/telemetry`: the ledger, what became of everything that was to be told; and how many traces the rate cap shed,
+//! by why they were to be kept.
 
 use std::time::UNIX_EPOCH;
 
@@ -11,7 +12,12 @@ use crate::telemetry::ledger::Balance;
 /// The books of every signal.
 pub(super) fn page(sources: &Sources) -> Reply {
     let signals: Vec<Value> = sources.ledger.snapshot().iter().map(signal).collect();
-    reply::value(&json!({ "signals": signals }))
+    let shed = sources.ledger.shed_traces();
+    let shed = shed.filter(|(_, count)| *count > 0);
+    let shed: Map<String, Value> = shed
+        .map(|(reason, count)| (reason.as_str().to_owned(), json!(count)))
+        .collect();
+    reply::value(&json!({ "signals": signals, "traces_shed": shed }))
 }
 
 fn signal(balance: &Balance) -> Value {

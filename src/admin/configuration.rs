@@ -106,6 +106,10 @@ fn route(it: &Route, upstreams: &[&str]) -> Value {
         "slo": it.slo.as_ref().map(slo),
         "upgrade": if it.tunnels.websocket { json!(["websocket"]) } else { json!([]) },
         "connect": it.tunnels.connect,
+        "traces": {
+            "sample": it.traces.sample.map(|share| share.to_string()),
+            "slower_than": it.traces.slower_than.map(|it| it.to_string()),
+        },
     });
     let (key, to) = match it.to.as_slice() {
         [one] => ("upstream", json!(name(one.upstream))),
@@ -266,9 +270,15 @@ fn telemetry(it: &Telemetry) -> Value {
             "sample": it.traces.sample.map(|Share(share)| Share(share).to_string()),
             "keep": {
                 "errors": it.traces.keep.errors,
-                "slower_than": it.traces.keep.slower_than.map(time),
+                "slower_than": it.traces.keep.slower_than.to_string(),
                 "retried": it.traces.keep.retried,
+                "limited": it.traces.keep.limited,
             },
+            "max_per_second": it.traces.max_per_second,
+            "force": it.traces.force.as_ref().map(|force| json!({
+                "header": force.header.as_str(),
+                "token": force.token.as_ref().map(|_| MASKED),
+            })),
             "propagation": propagation,
             "baggage_attributes": it.traces.baggage_attributes,
         },

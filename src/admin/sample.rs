@@ -66,10 +66,10 @@ impl Sample {
             vec![Box::new(figures.clone())];
         let reader =
             Reader::start(readers, &recorder, &ledger, Duration::from_secs(1)).expect("a thread");
-        let keep = |record: &Record| record.is_error().then_some(KeepReason::Error);
+        let keep = |record: &Record, _| record.is_error().then_some(KeepReason::Error);
         catalogue.adopt(&plan, 1);
         let desk = Desk::new(0, &catalogue, &ledger, reader.outlet());
-        desk.set_plan(&plan, 1, Box::new(keep));
+        desk.set_plan(&plan, 1, Some(Box::new(keep)));
         let sources = Sources {
             scraper: Arc::new(Scraper::detached(&catalogue)),
             catalogue,

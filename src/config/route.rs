@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::access::AccessWritten;
 use super::edits::{HeaderEditsWritten, RewriteWritten};
+use super::keep::RouteTracesWritten;
 use super::limits::RateLimitWritten;
 use super::notes::At;
 use super::ranges::{check_time, check_whole};
@@ -15,7 +16,7 @@ use super::retry::RetryWritten;
 use super::route_match::MatchWritten;
 use super::slo::SloWritten;
 use super::tree::quoted;
-use super::{Access, ByteSize, DurationWritten, Name, RateLimit, Retry, Slo, names};
+use super::{Access, ByteSize, DurationWritten, Name, RateLimit, Retry, RouteTraces, Slo, names};
 
 /// One route. Its place in the file means nothing; specificity decides.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct Route {
     pub access: Access,
     /// Which tunnels a request may ask for.
     pub tunnels: Tunnels,
+    /// What it says of its traces in place of `telemetry.traces`.
+    pub traces: RouteTraces,
 }
 
 /// Which requests a route takes: all conditions together.
@@ -227,6 +230,9 @@ pub(super) struct RouteWritten {
     /// Whether CONNECT is taken: a tunnel of raw bytes to an endpoint of the upstream (default false).
     #[serde(default)]
     connect: bool,
+    /// What is said of its traces in place of `telemetry.traces`.
+    #[serde(default)]
+    traces: RouteTracesWritten,
 }
 
 /// One way that a route's traffic goes.
@@ -298,6 +304,7 @@ impl RouteWritten {
                 websocket: self.check_upgrade(&at.key("upgrade")),
                 connect: self.connect,
             },
+            traces: self.traces.check(&at.key("traces")),
         })
     }
 

@@ -1,14 +1,14 @@
 //! `telemetry.traces`: which exchanges become traces, and where they go.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 
+use super::force::ForceWritten;
+use super::keep::KeepWritten;
 use super::notes::At;
 use super::propagation::{self, Propagation, PropagationWritten};
-use super::ranges::check_time;
+use super::ranges::check_whole;
 use super::tree::quoted;
-use super::{Address, DurationWritten, Share, names};
+use super::{Address, Force, Keep, Share, names};
 
 /// Which exchanges become traces, and where they go.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,10 @@ pub struct Traces {
     pub sample: Option<Share>,
     /// What is kept whatever the head decision was.
     pub keep: Keep,
+    /// The most traces a second, 1 to 100,000 (default no limit); the least interesting are shed first.
+    pub max_per_second: Option<u32>,
+    /// Who may ask for a trace by a header field (default nobody).
+    pub force: Option<Force>,
     /// Which context headers are read and written; `None` where the file is silent (then `OTEL_PROPAGATORS`, else
     /// tracecontext and baggage).
     pub propagation: Option<Propagation>,
@@ -44,27 +48,14 @@ pub enum OtlpProtocol {
     Http,
 }
 
-/// What is kept whatever the head decision was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
-    /// Exchanges that ended other than served, or with a status of 500 and above (default true).
-    pub errors: bool,
-    /// Exchanges that took longer (default none).
-    pub slower_than: Option<Duration>,
-    /// Exchanges with more than one attempt (default true).
-    pub retried: bool,
-}
-
 impl Default for Traces {
     fn default() -> Self {
         Self {
             otlp: None,
             sample: None,
-            keep: Keep {
-                errors: true,
-                slower_than: None,
-                retried: true,
-            },
+            keep: Keep::default(),
+            max_per_second: None,
+            force: None,
             propagation: None,
             baggage_attributes: Vec::new(),
         }
@@ -86,6 +77,12 @@ pub(super) struct TracesWritten {
     /// What is kept whatever the head decision was.
     #[serde(default)]
     keep: KeepWritten,
+    /// The most traces a second, 1 to 100000 (default no limit); the least interesting are shed first.
+    #[serde(default)]
+    max_per_second: Option<u64>,
+    /// Who may ask for a trace by a header field (default nobody).
+    #[serde(default)]
+    force: Option<ForceWritten>,
     /// Which context headers are read and written (default tracecontext and baggage).
     #[serde(default)]
     propagation: Option<Vec<PropagationWritten>>,
@@ -115,28 +112,11 @@ enum OtlpProtocolWritten {
     Http,
 }
 
-/// What is kept whatever the head decision was.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeepWritten {
-    /// Exchanges that ended other than served, or with a status of 500 and above (default true).
-    #[serde(default)]
-    errors: Option<bool>,
-    /// Exchanges that took longer (default none).
-    #[serde(default)]
-    slower_than: Option<DurationWritten>,
-    /// Exchanges with more than one attempt (default true).
-    #[serde(default)]
-    retried: Option<bool>,
-}
-
 // === Checks ===
 
 impl TracesWritten {
     /// Checks the section. What cannot be used is noted and has its default here.
     pub(super) fn check(&self, at: &At<'_>) -> Traces {
-        let default = Traces::default();
-        let keep = at.key("keep");
         let propagation = self.propagation.as_ref();
         let propagation = propagation.map(|list| propagation::check(list, &at.key("propagation")));
         if !self.baggage_attributes.is_empty() && propagation.is_some_and(|it| !it.baggage) {
@@ -151,11 +131,16 @@ impl TracesWritten {
                 .as_ref()
                 .and_then(|otlp| otlp.check(&at.key("otlp"))),
             sample: self.sample,
-            keep: Keep {
-                errors: self.keep.errors.unwrap_or(default.keep.errors),
-                slower_than: check_time(self.keep.slower_than, &keep.key("slower_than")),
-                retried: self.keep.retried.unwrap_or(default.keep.retried),
-            },
+            keep: self.keep.check(&at.key("keep")),
+            max_per_second: check_whole(
+                self.max_per_second,
+                1..=100_000,
+                &at.key("max_per_second"),
+            ),
+            force: self
+                .force
+                .as_ref()
+                .and_then(|force| force.check(&at.key("force"))),
             propagation,
             baggage_attributes: propagation::check_attributes(
                 &self.baggage_attributes,

@@ -140,6 +140,14 @@ impl Exchange {
         self.0.note(|facts| facts.trace = trace);
     }
 
+    /// Another head decision than the one that came with its place in a trace.
+    pub fn note_sampled(&self, decide: impl FnOnce(&TracePlace) -> bool) {
+        self.0.note(|facts| {
+            let is_sampled = decide(&facts.trace);
+            facts.trace.sample(is_sampled);
+        });
+    }
+
     /// The client's words, copied.
     pub fn note_words(&self, text: Text) {
         self.0.note(|facts| facts.text = text);

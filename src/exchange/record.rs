@@ -80,17 +80,26 @@ pub struct Record {
     pub text: Text,
 }
 
-/// Why an exchange is kept as a trace; the words of `sightglass.sampling.reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why an exchange is kept as a trace; the words of `sightglass.sampling.reason`. The most interesting first: where
+/// several hold, the first is said, and where there are too many traces, the last are shed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeepReason {
-    /// The head decision: the share, or a sampled parent.
-    Head,
+    /// It was asked for.
+    Forced,
     /// It failed.
     Error,
     /// It took longer than `slower_than`.
     Slow,
     /// It needed more than one attempt.
     Retried,
+    /// A limit refused it.
+    Limited,
+    /// A bucket of a latency histogram shows it.
+    Exemplar,
+    /// Its followed parent was sampled.
+    Parent,
+    /// The head share took it.
+    Head,
 }
 
 /// The protocol that a client spoke.
@@ -188,19 +197,50 @@ impl Record {
             || self.status >= 500
             || self.grpc_status.is_some_and(grpc::is_failure)
     }
+
+    /// Whether a limit refused it.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        matches!(self.outcome, Outcome::RateLimited | Outcome::Overloaded)
+    }
+
+    /// How long its client waited: a stream's length says nothing about speed, so there it is the time to its head.
+    #[must_use]
+    pub fn pace(&self) -> Duration {
+        match self.head_after {
+            Some(head) if self.is_stream => head,
+            _ => self.duration(),
+        }
+    }
 }
 
 // === impl KeepReason ===
 
 impl KeepReason {
+    /// All reasons, the most interesting first.
+    pub const ALL: [Self; 8] = [
+        Self::Forced,
+        Self::Error,
+        Self::Slow,
+        Self::Retried,
+        Self::Limited,
+        Self::Exemplar,
+        Self::Parent,
+        Self::Head,
+    ];
+
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Head => "head",
+            Self::Forced => "forced",
             Self::Error => "error",
             Self::Slow => "slow",
             Self::Retried => "retried",
+            Self::Limited => "limited",
+            Self::Exemplar => "exemplar",
+            Self::Parent => "parent",
+            Self::Head => "head",
         }
     }
 }

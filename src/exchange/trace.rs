@@ -57,6 +57,8 @@ pub struct TracePlace {
     pub state: Option<Box<str>>,
     /// What of a followed baggage becomes attributes; boxed twice, since few configurations ask for it.
     pub baggage: Option<Box<Baggage>>,
+    /// Whether somebody who may has asked for the trace.
+    pub is_forced: bool,
 }
 
 // === impl TracePlace ===
@@ -73,10 +75,22 @@ impl TracePlace {
             link: None,
             state: None,
             baggage: None,
+            is_forced: false,
         }
     }
 
-    /// The head decision: a followed parent's flag, else the share.
+    /// Somebody who may asks for the trace: it is kept here, and the services behind us record it too.
+    pub fn force(&mut self) {
+        self.is_forced = true;
+        self.flags |= SAMPLED;
+    }
+
+    /// Puts the head decision in place of the one before.
+    pub fn sample(&mut self, is_sampled: bool) {
+        self.flags = self.flags & !SAMPLED | if is_sampled { SAMPLED } else { 0 };
+    }
+
+    /// The head decision: a followed parent's flag, else the share; or that somebody asked for it.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0

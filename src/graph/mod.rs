@@ -56,12 +56,8 @@ impl Graph {
 
     /// Tells a worker's desk under which plan exchanges run from now on, and by which rules they are kept.
     pub fn tell(&self, desk: &Desk) {
-        let traces = self.front.traces.clone();
-        desk.set_plan(
-            &self.plan,
-            self.generation,
-            Box::new(move |record| traces.keep(record)),
-        );
+        let keep = self.front.traces.keep(&self.plan);
+        desk.set_plan(&self.plan, self.generation, keep);
     }
 
     /// What workers share of the front.

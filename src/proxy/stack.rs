@@ -190,7 +190,9 @@ fn route_stack(
             Retry::new(attempts, policy)
         }))
         // The endpoint is known; this attempt's trace context goes upstream.
-        .layer(layer_fn(|inner| ObserveAttempt::new(inner, propagation)))
+        .layer(layer_fn(|inner| {
+            ObserveAttempt::new(inner, propagation).sampling(route.traces.sample)
+        }))
         // Below the observer: a timed-out attempt is seen as one.
         .layer(layer_fn(|inner| AttemptTimeout::new(inner, per_try)))
         // The pool and the wire.

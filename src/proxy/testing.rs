@@ -116,5 +116,6 @@ pub(crate) fn route(name: &str, path: config::PathPattern) -> config::Route {
         slo: None,
         access: config::Access::default(),
         tunnels: config::Tunnels::default(),
+        traces: crate::config::RouteTraces::default(),
     }
 }

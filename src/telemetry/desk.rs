@@ -14,6 +14,7 @@ use crate::exchange::{Gauge, KeepReason, Record};
 use crate::telemetry::ledger::{DropReason, Ledger, Signal};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Catalogue;
+use crate::telemetry::metrics::exemplar::Mark;
 use crate::telemetry::metrics::tally::Tally;
 use crate::telemetry::reader::Letter;
 use crate::telemetry::wall::Wall;
@@ -29,10 +30,12 @@ pub struct Batch {
     pub wall: Wall,
     /// The records, in the order in which they ended.
     pub records: Vec<Record>,
+    /// What exemplars wait for, with the place of the record whose trace it is, ascending.
+    pub marks: Vec<(usize, Mark)>,
 }
 
-/// Says at the end of an exchange why it is kept as a trace, if it is.
-pub type Keep = Box<dyn Fn(&Record) -> Option<KeepReason>>;
+/// Says at the end of an exchange why it is kept as a trace, if it is; told whether it has become an exemplar.
+pub type Keep = Box<dyn Fn(&Record, bool) -> Option<KeepReason>>;
 
 /// A worker's way to all signals.
 pub struct Desk {
@@ -46,10 +49,12 @@ struct State {
     outlet: SyncSender<Letter>,
     wall: Wall,
     /// The newest generation first.
-    tallies: Vec<(Tally, Keep)>,
+    tallies: Vec<(Tally, Option<Keep>)>,
     /// The generation of the batch.
     generation: u32,
     batch: Vec<Record>,
+    /// Of the batch: few records become exemplars.
+    marks: Vec<(usize, Mark)>,
 }
 
 /// How many records make a batch.
@@ -80,13 +85,14 @@ impl Desk {
                 tallies: Vec::new(),
                 generation: 0,
                 batch: Vec::with_capacity(BATCH),
+                marks: Vec::new(),
             }),
         }
     }
 
-    /// From now on exchanges of this generation come, and these are the rules by which they are kept. Call it before
-    /// the first of them.
-    pub fn set_plan(&self, plan: &Arc<Plan>, generation: u32, keep: Keep) {
+    /// From now on exchanges of this generation come, and these are the rules by which they are kept, if any is. Call it
+    /// before the first of them.
+    pub fn set_plan(&self, plan: &Arc<Plan>, generation: u32, keep: Option<Keep>) {
         let state = &mut *self.state.borrow_mut();
         if state
             .tallies
@@ -122,8 +128,12 @@ impl Desk {
         let Some((tally, keep)) = tally(&mut state.tallies, generation) else {
             return; // no plan has been set: nobody could name what is in it
         };
-        record.kept = keep(&record);
-        tally.count(&record, ended_ms);
+        // First the exemplars: who takes a slot is kept for it, whatever the head share says.
+        let mark = tally.count(&record, ended_ms, keep.is_some());
+        record.kept = keep.as_ref().and_then(|keep| keep(&record, mark.is_some()));
+        state
+            .marks
+            .extend(mark.map(|mark| (state.batch.len(), mark)));
         state.batch.push(record);
         if state.batch.len() >= BATCH {
             state.flush();
@@ -165,6 +175,7 @@ impl State {
             generation,
             wall: self.wall,
             records: std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH)),
+            marks: std::mem::take(&mut self.marks),
         };
         self.ledger
             .account(Signal::Records)
@@ -196,7 +207,10 @@ pub(super) fn lose(ledger: &Ledger, batch: &Batch, reason: DropReason) {
 }
 
 /// The tally of a generation, or of the nearest older one, or of the oldest.
-fn tally(tallies: &mut [(Tally, Keep)], generation: u32) -> Option<&mut (Tally, Keep)> {
+fn tally(
+    tallies: &mut [(Tally, Option<Keep>)],
+    generation: u32,
+) -> Option<&mut (Tally, Option<Keep>)> {
     let place = tallies
         .iter()
         .position(|(known, _)| known.generation() <= generation)

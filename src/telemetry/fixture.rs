@@ -66,6 +66,7 @@ pub(super) fn plan(routes: &[&str]) -> Plan {
                 slo: None,
                 access: crate::config::Access::default(),
                 tunnels: Tunnels::default(),
+                traces: crate::config::RouteTraces::default(),
             })
             .collect(),
         upstreams: routes
@@ -159,5 +160,6 @@ pub(super) fn batch(plan: &Arc<Plan>, records: Vec<Record>) -> super::desk::Batc
         generation: 1,
         wall: super::wall::Wall::now(),
         records,
+        marks: Vec::new(),
     }
 }

@@ -9,10 +9,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use crate::exchange::KeepReason;
+
 /// The books of every signal.
 #[derive(Debug, Default)]
 pub struct Ledger {
     accounts: [Account; Signal::ALL.len()],
+    /// Traces that the rate cap did not let through, by why they had been kept. They never became spans.
+    shed: [AtomicU64; KeepReason::ALL.len()],
 }
 
 /// What is told, each over its own way.
@@ -92,6 +96,17 @@ impl Ledger {
     #[must_use]
     pub fn snapshot(&self) -> [Balance; Signal::ALL.len()] {
         Signal::ALL.map(|signal| self.account(signal).balance(signal))
+    }
+
+    /// So many traces that had been kept for this reason did not get through the rate cap.
+    pub fn shed(&self, reason: KeepReason, count: u64) {
+        self.shed[reason as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// How many traces the rate cap has shed, by why they had been kept.
+    pub fn shed_traces(&self) -> impl Iterator<Item = (KeepReason, u64)> + '_ {
+        let counts = self.shed.iter().map(|count| count.load(Ordering::Relaxed));
+        KeepReason::ALL.into_iter().zip(counts)
     }
 }
 

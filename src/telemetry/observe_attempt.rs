@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use tower::Service;
 
-use super::trace::propagation;
-use crate::config::Propagation;
+use super::trace::{HeadShare, propagation};
+use crate::config::{Propagation, Share};
 use crate::exchange::{AttemptFault, AttemptRequest, Exchange, Response, ServeAttempt, SpanId};
 
 /// Opens an attempt for each request that goes to an endpoint.
@@ -17,6 +17,8 @@ use crate::exchange::{AttemptFault, AttemptRequest, Exchange, Response, ServeAtt
 pub struct ObserveAttempt<S> {
     inner: S,
     propagation: Propagation,
+    /// The route's own, where it has one.
+    head: Option<HeadShare>,
 }
 
 // === impl ObserveAttempt ===
@@ -25,7 +27,20 @@ impl<S> ObserveAttempt<S> {
     /// Observes `inner`; the trace context goes upstream in the families of `propagation`.
     #[must_use]
     pub fn new(inner: S, propagation: Propagation) -> Self {
-        Self { inner, propagation }
+        Self {
+            inner,
+            propagation,
+            head: None,
+        }
+    }
+
+    /// With the route's own head share, where it has one: the head decision was taken before the route was known.
+    #[must_use]
+    pub fn sampling(self, share: Option<Share>) -> Self {
+        Self {
+            head: share.map(HeadShare::new),
+            ..self
+        }
     }
 }
 
@@ -42,6 +57,12 @@ impl<S: ServeAttempt> Service<AttemptRequest> for ObserveAttempt<S> {
         let exchange = attempt.request.exchange.clone();
         let span_id = SpanId::random();
         exchange.begin_attempt(attempt.upstream, attempt.endpoint, span_id);
+        if let Some(head) = &self.head {
+            exchange.note_sampled(|place| match place.is_callers_decision() {
+                false => place.is_forced || head.takes(place.trace_id),
+                true => place.is_sampled(),
+            });
+        }
         let headers = &mut attempt.request.head.headers;
         exchange
             .with_trace(|place| propagation::inject(place, span_id, &self.propagation, headers));

@@ -215,10 +215,10 @@ mod tests {
         let desk = Desk::new(0, &Catalogue::new(), ledger, outlet);
         let mut plan = plan(&["web"]);
         plan.telemetry.access_log.sample = crate::config::Share::NONE;
-        let keep = |record: &crate::exchange::Record| {
+        let keep = |record: &crate::exchange::Record, _| {
             (!record.more.is_empty()).then_some(KeepReason::Retried)
         };
-        desk.set_plan(&Arc::new(plan), 1, Box::new(keep));
+        desk.set_plan(&Arc::new(plan), 1, Some(Box::new(keep)));
         desk
     }
 
@@ -290,7 +290,7 @@ mod tests {
         let desk = Desk::new(0, &Catalogue::new(), &ledger, outlet);
         for (generation, names) in [(1, ["old"]), (2, ["new"])] {
             let plan = Arc::new(plan(&names));
-            desk.set_plan(&plan, generation, Box::new(|_| None));
+            desk.set_plan(&plan, generation, None);
         }
         for generation in [1, 2, 2, 1] {
             let mut record = record(Some(0));

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::subscriber::SetGlobalDefaultError;
 
-use super::desk::{Batch, Desk};
+use super::desk::Desk;
 use super::ledger::Ledger;
 use super::live_figures::LiveFigures;
 use super::log::{AccessLog, LogError, Reopen};
@@ -19,7 +19,8 @@ use super::own_work;
 use super::reader::{Letter, ReadRecords, Reader};
 use super::recorder::{CAPACITY, Recorder};
 use super::trace::export::{self, ExportError, Exporter};
-use super::trace::{Environment, Sink, Traces};
+use super::trace::pace::WatchPaces;
+use super::trace::{Environment, Intake, Sink, Traces};
 use crate::config::{LogOutput, Plan};
 
 /// What telemetry starts from.
@@ -76,9 +77,6 @@ struct Running {
 /// How often the metrics' exporter is given its turn.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The reader that hands kept records to the collector.
-struct ToCollector(Sink);
-
 // === impl Telemetry ===
 
 impl Telemetry {
@@ -117,7 +115,6 @@ impl Telemetry {
                 sink.clone(),
                 collector,
                 &environment.resource(telemetry),
-                &environment,
             )?),
             _ => None,
         };
@@ -134,7 +131,9 @@ impl Telemetry {
             readers.push(Box::new(log));
         }
         if let Some(sink) = sink {
-            readers.push(Box::new(ToCollector(sink)));
+            readers.push(Box::new(WatchPaces::new(traces.paces().clone())));
+            let cap = telemetry.traces.max_per_second;
+            readers.push(Box::new(Intake::new(sink, &environment, cap)));
         }
         let kept_up = Arc::clone(&scraper);
         let upkeep = async move {
@@ -262,15 +261,5 @@ impl Telemetry {
 impl std::fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Telemetry").finish_non_exhaustive()
-    }
-}
-
-// === impl ToCollector ===
-
-impl ReadRecords for ToCollector {
-    fn read(&mut self, batch: &Batch) {
-        for record in batch.records.iter().filter(|record| record.kept.is_some()) {
-            self.0.take(record, &batch.plan, batch.wall);
-        }
     }
 }

@@ -8,7 +8,7 @@ use super::rig::{Client, Collector, Config, Metrics, Mode, Proxy, Upstream, get}
 /// A request that takes longer than this was held up by something.
 const HELD_UP: Duration = Duration::from_secs(2);
 
-/// The books of spans as one scrape tells them.
+/// The books of a signal, of spans unless another is named, as one scrape tells them.
 #[derive(Debug)]
 struct Books {
     created: f64,
@@ -21,15 +21,19 @@ struct Books {
 
 impl Books {
     fn of(metrics: &Metrics) -> Self {
+        Self::of_signal(metrics, "spans")
+    }
+
+    fn of_signal(metrics: &Metrics, signal: &str) -> Self {
         let sum = |state| {
-            let labels = [("signal", "spans"), ("state", state)];
+            let labels = [("signal", signal), ("state", state)];
             metrics.sum("sightglass_telemetry_items_total", &labels)
         };
         Self {
             created: sum("created"),
             exported: sum("exported"),
             dropped: sum("dropped"),
-            queued: metrics.sum("sightglass_telemetry_queued_items", &[("signal", "spans")]),
+            queued: metrics.sum("sightglass_telemetry_queued_items", &[("signal", signal)]),
         }
     }
 
@@ -110,6 +114,12 @@ fn a_collector_that_is_down_from_the_start_costs_spans_and_no_request() {
             dropped(&proxy, "export_failed") > 0.0
         });
         proxy.wait_stderr("the collector takes no spans");
+        let told = proxy.get_admin("/api/v1/telemetry").json();
+        let last = &told["signals"][0]["last_error"];
+        assert!(
+            last["what"].is_string() && last["at_unix_seconds"].is_number(),
+            "{told}"
+        );
 
         collector.restart();
         proxy.wait_until("the queue is empty", || {
@@ -146,6 +156,80 @@ fn a_collector_that_never_answers_costs_spans_and_no_request() {
         assert!(!collector.exchanges().is_empty(), "{protocol}");
         proxy.finish();
     }
+}
+
+#[test]
+fn a_slow_collector_gets_what_fits_and_holds_up_no_request() {
+    for protocol in ["grpc", "http"] {
+        let (collector, upstream) = (Collector::start(), Upstream::ok("hello"));
+        collector.set(Mode::Slow);
+        let proxy = start(traced(&upstream, &collector, protocol), 200);
+        let mut sent = 0_u32;
+        while dropped(&proxy, "queue_full") == 0.0 {
+            assert!(sent < 20_000, "it keeps up with everything");
+            send(&proxy, 100);
+            sent += 100;
+            let books = Books::of(&proxy.metrics());
+            books.check();
+            assert!(books.queued <= 200.0 + 64.0, "{books:?}");
+        }
+        proxy.wait_until("what was queued is taken", || {
+            Books::of(&proxy.metrics()).queued == 0.0
+        });
+        let books = Books::of(&proxy.metrics());
+        books.check();
+        assert_eq!(books.exported, collector.spans().len() as f64, "{protocol}");
+        assert_eq!(books.dropped, dropped(&proxy, "queue_full"), "{protocol}");
+        assert_eq!(books.created, 1.0 + 2.0 * f64::from(sent), "{protocol}");
+        collector.set(Mode::Accept);
+        proxy.finish();
+    }
+}
+
+#[test]
+fn through_every_mood_of_a_collector_each_book_is_even_and_each_record_told() {
+    let (collector, upstream) = (Collector::start(), Upstream::ok("hello"));
+    let proxy = start(traced(&upstream, &collector, "grpc"), 400);
+    let books = |signal| {
+        let books = Books::of_signal(&proxy.metrics(), signal);
+        books.check();
+        books
+    };
+    let moods = [
+        Mode::Accept,
+        Mode::RejectHalf,
+        Mode::Slow,
+        Mode::Refuse,
+        Mode::Accept,
+    ];
+    for (round, mood) in (1..).zip(moods) {
+        collector.set(mood);
+        send(&proxy, 150);
+        for signal in ["spans", "logs", "records"] {
+            books(signal);
+        }
+        if round == 2 {
+            collector.stop();
+            send(&proxy, 150);
+            collector.restart();
+        }
+    }
+    proxy.wait_until("all is settled", || books("spans").queued == 0.0);
+    let (sent, spans) = (f64::from(6 * 150), books("spans"));
+    assert_eq!(spans.created, 1.0 + 2.0 * sent);
+    // An answer that was lost on the way leaves spans with the collector that we do not count.
+    assert!(
+        spans.exported <= collector.spans().len() as f64,
+        "{spans:?}"
+    );
+    assert!(spans.exported > 0.0 && spans.dropped > 0.0, "{spans:?}");
+    for signal in ["logs", "records"] {
+        proxy.wait_until("every record is told", || {
+            let books = books(signal);
+            (books.created, books.exported) == (sent, sent)
+        });
+    }
+    proxy.finish();
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod conservation;
 mod demo;
 mod drain;
 mod end_to_end;
+mod exemplars;
 mod grpc;
 mod http2_abuse;
 mod hygiene;

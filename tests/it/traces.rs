@@ -1,11 +1,14 @@
 //! Traces: spans as the contract has them ([`spans`]), the context in and out by W3C ([`context`]) and in other families
-//! ([`families`]), what is kept ([`kept`]), and what the standard variables and our own work have to do with it ([`around`]).
+//! ([`families`]), what is kept ([`kept`]), what is asked for ([`forced`]), for how many it stands ([`weights`]), and what
+//! the standard variables and our own work have to do with it ([`around`]).
 
 mod around;
 mod context;
 mod families;
+mod forced;
 mod kept;
 mod spans;
+mod weights;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +16,9 @@ use super::rig::{Collector, Proxy, Span};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
+
+/// Being an exemplar is a reason to keep a trace: off where a test is about the others.
+const NO_EXEMPLARS: &str = "metrics: {exemplars: false}";
 
 /// Runs it with short batches, so that tests need not wait for them.
 fn start(config: impl ToString) -> Proxy {

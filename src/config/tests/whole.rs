@@ -122,7 +122,7 @@ fn reads_the_contract_as_it_is_meant() {
     assert_eq!(plan.telemetry.traces.sample, Some(Share(0.1)));
     assert_eq!(
         plan.telemetry.traces.keep.slower_than,
-        Some(Duration::from_millis(500))
+        SlowerThan::Fixed(Duration::from_millis(500))
     );
     assert_eq!(plan.telemetry.access_log.format, Some(LogFormat::Json));
     assert_eq!(plan.runtime.workers, 2);
@@ -180,7 +180,7 @@ upstreams: [{name: u, endpoints: [{address: a:1}, {adress: 5}]}, v]
         [
             "1:32: listeners[0].address: expected text, found a list",
             "3:3: routes[0]: expected a map of keys: name, match, upstream, split, timeout, max_body, rewrite, request_headers, \
-             response_headers, rate_limit, concurrency, retry, slo, access, upgrade, connect, found the number 5",
+             response_headers, rate_limit, concurrency, retry, slo, access, upgrade, connect, traces, found the number 5",
             "4:28: routes[1].match.hosts: expected a list, found the number 7 (such as [7])",
             "4:63: routes[1].retry.attempts: expected a whole number, 0 or more, found the text \"x\" (such as 3)",
             "6:42: routes[3].upstrem: unknown key (did you mean upstream?)",

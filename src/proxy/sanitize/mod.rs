@@ -54,7 +54,13 @@ pub trait PlaceTrace {
 
 impl PlaceTrace for Rc<Traces> {
     fn place(&self, headers: &mut HeaderMap, follow: bool) -> TracePlace {
-        Traces::place(self, headers, follow)
+        // Who may ask for a trace has their context followed, so that it is the trace that they know of.
+        let is_forced = self.is_forced(headers, follow);
+        let mut place = Traces::place(self, headers, follow || is_forced);
+        if is_forced {
+            place.force();
+        }
+        place
     }
 }
 

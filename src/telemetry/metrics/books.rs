@@ -20,5 +20,8 @@ impl Draw for Ledger {
             }
             page.count(&family::TELEMETRY_QUEUED, &[signal], balance.queued);
         }
+        for (reason, count) in self.shed_traces().filter(|(_, count)| *count > 0) {
+            page.count(&family::TRACES_SHED, &[reason.as_str()], count);
+        }
     }
 }

@@ -160,8 +160,8 @@ impl Catalogue {
         };
         let mut series = self.lock();
         let is_shown = series.shows(&wanted);
-        cell(&mut series.histograms, wanted, is_shown, || {
-            Histogram::new(buckets)
+        cell(&mut series.histograms, wanted, is_shown, |known| {
+            known.map_or_else(|| Histogram::new(buckets), Histogram::beside)
         })
     }
 
@@ -169,19 +169,18 @@ impl Catalogue {
     pub(in crate::telemetry) fn counter(&self, wanted: Wanted<'_>) -> Counter {
         let mut series = self.lock();
         let is_shown = series.shows(&wanted);
-        Counter::clone(&cell(
-            &mut series.counters,
-            wanted,
-            is_shown,
-            Counter::default,
-        ))
+        Counter::clone(&cell(&mut series.counters, wanted, is_shown, |_| {
+            Counter::default()
+        }))
     }
 
     /// The gauge of a series, as its writer sees it.
     pub(in crate::telemetry) fn gauge(&self, wanted: Wanted<'_>) -> Gauge {
         let mut series = self.lock();
         let is_shown = series.shows(&wanted);
-        Gauge::clone(&cell(&mut series.gauges, wanted, is_shown, Gauge::default))
+        Gauge::clone(&cell(&mut series.gauges, wanted, is_shown, |_| {
+            Gauge::default()
+        }))
     }
 
     /// Writes all series. The lock is held only while references are copied.
@@ -239,14 +238,15 @@ fn copy<C>(table: &Table<C>) -> Copied<C> {
         .collect()
 }
 
+/// The cell of a writer; `new` makes it, beside another of the series where there is one.
 fn cell<C>(
     table: &mut Table<C>,
     wanted: Wanted<'_>,
     is_shown: bool,
-    new: impl FnOnce() -> C,
+    new: impl FnOnce(Option<&C>) -> C,
 ) -> Arc<C> {
     if !is_shown {
-        return Arc::new(new());
+        return Arc::new(new(None));
     }
     let labels: Arc<str> = wanted.family.pairs(wanted.labels).into();
     let entry = table
@@ -263,7 +263,7 @@ fn cell<C>(
     if let Some((_, cell)) = entry.cells.iter().find(|(known, _)| *known == worker) {
         return Arc::clone(cell);
     }
-    let cell = Arc::new(new());
+    let cell = Arc::new(new(entry.cells.first().map(|(_, cell)| &**cell)));
     let added = std::iter::once((worker, Arc::clone(&cell)));
     entry.cells = entry.cells.iter().cloned().chain(added).collect();
     cell

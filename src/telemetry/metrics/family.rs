@@ -195,6 +195,9 @@ families! {
     TELEMETRY_QUEUED: Kind::Gauge, "sightglass_telemetry_queued_items",
         ["signal"],
         "Spans, log lines and records that are on their way.";
+    TRACES_SHED: Kind::Counter, "sightglass_traces_shed_total",
+        ["reason"],
+        "Traces that were to be kept and that the rate cap shed, by why they were to be kept; the weights of those that it let through make up for them.";
     BUILD_INFO: Kind::Gauge, "sightglass_build_info",
         ["version", "os", "arch"],
         "The build that is running.";

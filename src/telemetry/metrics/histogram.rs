@@ -2,17 +2,18 @@
 //!
 //! Each worker writes cells of its own, so a plain load and a plain store count a sample; the scrape adds the cells up.
 //! The count is not kept: it is the sum of the buckets, so that a page cannot contradict itself. The sum is an integer
-//! (nanoseconds, bytes) and therefore exact. A bucket has a slot for one exemplar, which the `metrics` facade has no
-//! word for: the reason that this histogram exists beside the exporter's.
+//! (nanoseconds, bytes) and therefore exact. A bucket has a slot for one [exemplar](super::exemplar), which the `metrics`
+//! facade has no word for: the reason that this histogram exists beside the exporter's.
 //!
 //! Buckets. Durations have those that OpenTelemetry advises, so that other people's dashboards fit, with three below
 //! them, since a proxied request often takes less than 5 ms, and 60 s above, the longest that an upstream may take by
 //! default. Phases have eight, infinity among them: there are twelve of them a route, and they answer "where", not "how
 //! much exactly". Sizes are powers of four from 256 B to 1 GiB.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use super::exemplar::{Exemplar, Mark, Slots};
 use crate::exchange::{SpanId, TraceId};
 
 /// The upper bounds of a histogram's buckets, ascending; one more, without bound, follows them.
@@ -32,20 +33,8 @@ pub struct Histogram {
     buckets: &'static Buckets,
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
-    exemplars: OnceLock<Box<[Slot]>>,
-}
-
-/// A sample that a trace tells more about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exemplar {
-    /// The trace.
-    pub trace_id: TraceId,
-    /// The span in it.
-    pub span_id: SpanId,
-    /// The sample, in the unit that is observed.
-    pub value: u64,
-    /// When it was, in milliseconds since 1970.
-    pub at_ms: u64,
+    /// Shared by all cells of the series; there from the first exemplar on.
+    exemplars: Arc<OnceLock<Slots>>,
 }
 
 /// What all cells of a series say together.
@@ -55,19 +44,9 @@ pub struct Snapshot {
     pub counts: Vec<u64>,
     /// The sum of the samples, in the unit that is observed.
     pub sum: u64,
-    /// The newest exemplar of each bucket; empty where there are none.
+    /// What each bucket shows as its exemplar; empty where there are none.
     pub exemplars: Vec<Option<Exemplar>>,
 }
-
-/// A place for one exemplar: a sequence counter, odd while it is written, and what it guards.
-#[derive(Debug, Default)]
-struct Slot {
-    sequence: AtomicU64,
-    words: [AtomicU64; 5],
-}
-
-/// A bucket's exemplar stays for so long, so that a trace that is kept for it is kept for something.
-const EXEMPLAR_STAYS_MS: u64 = 60_000;
 
 /// Bounds of durations, in nanoseconds.
 pub static DURATIONS: Buckets = Buckets {
@@ -216,7 +195,16 @@ impl Histogram {
             buckets,
             counts: buckets.labels.iter().map(|_| AtomicU64::new(0)).collect(),
             sum: AtomicU64::new(0),
-            exemplars: OnceLock::new(),
+            exemplars: Arc::default(),
+        }
+    }
+
+    /// Another cell of the same series.
+    #[must_use]
+    pub fn beside(cell: &Self) -> Self {
+        Self {
+            exemplars: Arc::clone(&cell.exemplars),
+            ..Self::new(cell.buckets)
         }
     }
 
@@ -236,32 +224,18 @@ impl Histogram {
         place
     }
 
-    /// Counts a sample that a kept trace tells more about. `exemplar` is asked only where the bucket's slot is free.
+    /// Counts a sample of an exchange that may become an exemplar; `exemplar` is asked only where it does.
     pub fn observe_with(
         &self,
         value: u64,
         now_ms: u64,
-        exemplar: impl FnOnce() -> (TraceId, SpanId),
+        exemplar: impl FnOnce() -> (TraceId, SpanId, Mark),
     ) {
         let place = self.observe(value);
-        let slots = self.exemplars.get_or_init(|| {
-            self.buckets
-                .labels
-                .iter()
-                .map(|_| Slot::default())
-                .collect()
-        });
-        if let Some(slot) = slots.get(place)
-            && slot.is_free(now_ms)
-        {
-            let (trace_id, span_id) = exemplar();
-            slot.write(&Exemplar {
-                trace_id,
-                span_id,
-                value,
-                at_ms: now_ms,
-            });
-        }
+        let slots = self
+            .exemplars
+            .get_or_init(|| Slots::new(self.buckets.labels.len()));
+        slots.offer(place, value, now_ms, exemplar);
     }
 
     /// Adds its samples to `to`.
@@ -270,15 +244,11 @@ impl Histogram {
             *sum += count.load(Ordering::Relaxed);
         }
         to.sum = to.sum.wrapping_add(self.sum.load(Ordering::Relaxed));
-        if let Some(slots) = self.exemplars.get() {
-            to.exemplars.resize(slots.len(), None);
-            for (known, slot) in to.exemplars.iter_mut().zip(slots) {
-                if let Some(found) = slot.read()
-                    && known.is_none_or(|known| known.at_ms < found.at_ms)
-                {
-                    *known = Some(found);
-                }
-            }
+        // All cells share their slots: one of them tells.
+        if to.exemplars.is_empty()
+            && let Some(slots) = self.exemplars.get()
+        {
+            to.exemplars = slots.shown();
         }
     }
 }
@@ -311,69 +281,8 @@ impl Snapshot {
     }
 }
 
-// === impl Slot ===
-
-impl Slot {
-    /// Whether it is empty, or its exemplar has stayed long enough. For the writer alone.
-    fn is_free(&self, now_ms: u64) -> bool {
-        let at_ms = self.words[4].load(Ordering::Relaxed);
-        at_ms == 0 || now_ms >= at_ms.saturating_add(EXEMPLAR_STAYS_MS)
-    }
-
-    fn write(&self, exemplar: &Exemplar) {
-        let [high, low] = halves(exemplar.trace_id);
-        let words = [
-            high,
-            low,
-            u64::from_be_bytes(exemplar.span_id.0),
-            exemplar.value,
-            exemplar.at_ms.max(1),
-        ];
-        let sequence = self.sequence.load(Ordering::Relaxed);
-        self.sequence.store(sequence + 1, Ordering::Relaxed);
-        fence(Ordering::Release);
-        for (slot, word) in self.words.iter().zip(words) {
-            slot.store(word, Ordering::Relaxed);
-        }
-        self.sequence.store(sequence + 2, Ordering::Release);
-    }
-
-    /// What it holds; `None` where it is empty. Tries again while a write is going on: that is once a minute.
-    fn read(&self) -> Option<Exemplar> {
-        loop {
-            let before = self.sequence.load(Ordering::Acquire);
-            if before == 0 {
-                return None;
-            }
-            let [high, low, span, value, at_ms] =
-                [0, 1, 2, 3, 4].map(|index: usize| self.words[index].load(Ordering::Relaxed));
-            fence(Ordering::Acquire);
-            if before.is_multiple_of(2) && self.sequence.load(Ordering::Relaxed) == before {
-                return Some(Exemplar {
-                    trace_id: TraceId(((u128::from(high) << 64) | u128::from(low)).to_be_bytes()),
-                    span_id: SpanId(span.to_be_bytes()),
-                    value,
-                    at_ms,
-                });
-            }
-            std::hint::spin_loop();
-        }
-    }
-}
-
-fn halves(id: TraceId) -> [u64; 2] {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = id.0;
-    [
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-        u64::from_be_bytes(rest),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -420,53 +329,27 @@ mod tests {
     }
 
     #[test]
-    fn an_exemplar_stays_for_a_minute() {
-        let cell = Histogram::new(&DURATIONS);
-        let (first, second) = (TraceId::random(), TraceId::random());
-        let span = SpanId::random();
-        let shown = |cell: &Histogram| snapshot(&[cell]).exemplars[0].expect("one").trace_id;
-        cell.observe_with(1, 1_000, || (first, span));
-        cell.observe_with(2, 60_999, || (second, span));
-        assert_eq!(shown(&cell), first);
-        cell.observe_with(3, 61_000, || (second, span));
-        assert_eq!(shown(&cell), second);
-        assert_eq!(snapshot(&[&cell]).exemplars[1], None);
-    }
-
-    #[test]
-    fn no_reader_sees_half_an_exemplar() {
-        let cell = Arc::new(Histogram::new(&DURATIONS));
-        let is_over = Arc::new(AtomicBool::new(false));
-        let readers: Vec<_> = (0..3)
-            .map(|_| {
-                let (cell, is_over) = (Arc::clone(&cell), Arc::clone(&is_over));
-                std::thread::spawn(move || {
-                    let mut seen = 0_u64;
-                    while !is_over.load(Ordering::Relaxed) {
-                        let found = snapshot(&[&cell]);
-                        for exemplar in found.exemplars.iter().flatten() {
-                            let n = exemplar.at_ms / EXEMPLAR_STAYS_MS;
-                            assert_eq!(exemplar.trace_id.0, u128::from(n).to_be_bytes());
-                            assert_eq!(exemplar.span_id.0, n.to_be_bytes());
-                            assert_eq!(exemplar.value, n % 1000);
-                            seen += 1;
-                        }
-                    }
-                    seen
-                })
-            })
-            .collect();
-        for n in 1..400_000_u64 {
-            cell.observe_with(n % 1000, n * EXEMPLAR_STAYS_MS, || {
-                (
-                    TraceId(u128::from(n).to_be_bytes()),
-                    SpanId(n.to_be_bytes()),
-                )
+    fn the_cells_of_a_series_share_their_exemplars() {
+        let one = Histogram::new(&DURATIONS);
+        let other = Histogram::beside(&one);
+        let (mark, mut asked) = (Mark::default(), 0);
+        let ids = (TraceId([1; 16]), SpanId([2; 8]));
+        for cell in [&one, &other] {
+            cell.observe_with(1, 1_000, || {
+                asked += 1;
+                (ids.0, ids.1, mark.clone())
             });
         }
-        is_over.store(true, Ordering::Relaxed);
-        for reader in readers {
-            assert!(reader.join().expect("no torn read") > 0);
-        }
+        assert_eq!(asked, 1);
+        assert!(snapshot(&[&one, &other]).exemplars.is_empty());
+        mark.acknowledge();
+        let wanted = Exemplar {
+            trace_id: ids.0,
+            span_id: ids.1,
+            value: 1,
+            at_ms: 1_000,
+        };
+        let found = snapshot(&[&other, &one]).exemplars;
+        assert_eq!((found[0], found[1]), (Some(wanted), None));
     }
 }

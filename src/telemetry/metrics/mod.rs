@@ -11,6 +11,7 @@
 
 mod books;
 pub(in crate::telemetry) mod catalogue;
+pub mod exemplar;
 mod facade;
 pub mod family;
 pub mod histogram;

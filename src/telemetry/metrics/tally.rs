@@ -3,11 +3,13 @@
 //! One [`Tally`] stands for one worker and one generation. Its slots are filled when a series is first seen, and from
 //! then on hold this worker's cell of it. A tally of an older generation stays for the exchanges that began under it.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Counter;
 use super::catalogue::{Catalogue, Owner, Wanted, Writer};
+use super::exemplar::Mark;
 use super::family::{self, Family};
 use super::histogram::Histogram;
 use crate::config::{Name, Plan};
@@ -115,12 +117,20 @@ impl Tally {
             .clone()
     }
 
-    /// Counts everything that a record says. `ended_ms` is when it ended, in milliseconds since 1970.
-    pub(in crate::telemetry) fn count(&mut self, record: &Record, ended_ms: u64) {
-        let exemplars = self.has_exemplars && record.kept.is_some();
+    /// Counts everything that a record says. `ended_ms` is when it ended, in milliseconds since 1970. Where it can be
+    /// kept as a trace, the answer is the mark that its exemplars wait for, if it has become one.
+    pub(in crate::telemetry) fn count(
+        &mut self,
+        record: &Record,
+        ended_ms: u64,
+        can_be_kept: bool,
+    ) -> Option<Mark> {
+        let can_be_exemplar = self.has_exemplars && can_be_kept;
+        let mark = OnceCell::new();
         let observe = |series: &Histogram, value: u64, span_id| {
-            if exemplars {
-                series.observe_with(value, ended_ms, || (record.trace.trace_id, span_id));
+            if can_be_exemplar {
+                let mark = || mark.get_or_init(Mark::default).clone();
+                series.observe_with(value, ended_ms, || (record.trace.trace_id, span_id, mark()));
             } else {
                 series.observe(value);
             }
@@ -130,13 +140,9 @@ impl Tally {
         let series = &mut self.routes[place];
         let whole = record.duration();
 
-        let lasted = match record.head_after {
-            Some(head) if record.is_stream => head,
-            _ => whole,
-        };
         let key = (record.method, record.status, record.outcome);
         let durations = series.durations.get(key, || sources.durations(record));
-        observe(durations, nanos(lasted), record.trace.span_id);
+        observe(durations, nanos(record.pace()), record.trace.span_id);
         if record.is_stream {
             let streams = series.streams.get(record.outcome, || {
                 sources.of_route(
@@ -183,6 +189,7 @@ impl Tally {
             .observe(nanos(record.overhead()));
 
         self.count_attempts(record, &observe);
+        mark.into_inner()
     }
 
     fn count_attempts(

@@ -9,7 +9,7 @@ use super::scrape::recorder;
 use super::tally::Tally;
 use super::*;
 use crate::config::{Name, Plan};
-use crate::exchange::{KeepReason, Outcome};
+use crate::exchange::Outcome;
 use crate::telemetry::fixture::{plan, record, retried};
 use crate::telemetry::ledger::Ledger;
 
@@ -29,11 +29,11 @@ fn counted(workers: u16, each: u32) -> (Arc<Catalogue>, Arc<Plan>) {
     for worker in 0..workers {
         let mut tally = Tally::new(&catalogue, &plan, 1, worker);
         for _ in 0..each {
-            let mut kept = record(Some(0));
-            kept.kept = Some(KeepReason::Head);
-            tally.count(&kept, 1_700_000_000_123);
-            tally.count(&retried(record(Some(1))), 1_700_000_000_123);
-            tally.count(&record(None), 1_700_000_000_123);
+            if let Some(mark) = tally.count(&record(Some(0)), 1_700_000_000_123, true) {
+                mark.acknowledge();
+            }
+            tally.count(&retried(record(Some(1))), 1_700_000_000_123, false);
+            tally.count(&record(None), 1_700_000_000_123, false);
         }
     }
     (catalogue, plan)
@@ -80,7 +80,7 @@ fn a_stream_is_measured_to_its_head_and_as_a_whole() {
     stream.is_stream = true;
     stream.head_after = Some(std::time::Duration::from_millis(3));
     stream.outcome = Outcome::ClientClosed;
-    tally.count(&stream, 0);
+    tally.count(&stream, 0, false);
     let text = page(&catalogue, Format::Text);
     assert!(has(
         &text,
@@ -105,11 +105,11 @@ fn a_retry_is_counted_by_what_was_wrong_before_it() {
         let mut record = retried(record(Some(0)));
         let first = record.first.as_mut().expect("an attempt");
         (first.outcome, first.status) = (outcome, status);
-        tally.count(&record, 0);
+        tally.count(&record, 0, false);
     }
     let mut unsent = retried(record(Some(0)));
     unsent.more[0].is_resend = true;
-    tally.count(&unsent, 0);
+    tally.count(&unsent, 0, false);
     let text = page(&catalogue, Format::Text);
     let found = text
         .lines()
@@ -135,7 +135,7 @@ fn a_reload_carries_names_over_and_drops_the_others() {
     let next = Arc::new(plan(&["web", "new"]));
     catalogue.adopt(&next, 2);
     let mut tally = Tally::new(&catalogue, &next, 2, 0);
-    tally.count(&record(Some(0)), 0);
+    tally.count(&record(Some(0)), 0, false);
     let text = page(&catalogue, Format::Text);
     assert!(!text.contains("checkout"), "{text}");
     assert!(has(
@@ -156,8 +156,8 @@ fn an_exchange_that_outlived_its_route_does_not_bring_it_back() {
     catalogue.adopt(&old, 1);
     let mut tally = Tally::new(&catalogue, &old, 1, 0);
     catalogue.adopt(&plan(&["web"]), 2);
-    tally.count(&record(Some(0)), 0);
-    tally.count(&record(Some(1)), 0);
+    tally.count(&record(Some(0)), 0, false);
+    tally.count(&record(Some(1)), 0, false);
     let text = page(&catalogue, Format::Text);
     assert!(!text.contains("checkout"), "{text}");
     assert!(text.contains("route=\"web\""));
@@ -373,7 +373,7 @@ fn ten_thousand_series_are_written_in_a_few_milliseconds() {
     let plan = Arc::new(plan(&names.iter().map(String::as_str).collect::<Vec<_>>()));
     for worker in 0..2 {
         let mut tally = Tally::new(&catalogue, &plan, 1, worker);
-        (0..100).for_each(|route| tally.count(&record(Some(route)), 0));
+        (0..100).for_each(|route| drop(tally.count(&record(Some(route)), 0, false)));
     }
     let started = std::time::Instant::now();
     let text = page(&catalogue, Format::Text);

@@ -8,7 +8,6 @@
 //!
 //! Nothing here is traced: a span about sending spans would beget another.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry_otlp::{
@@ -21,13 +20,13 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::environment::Environment;
 use super::queue::{Item, Sink, as_count};
 use super::rejected::{Rejected, watched};
 use super::span::SpanMaker;
 use crate::config::OtlpProtocol;
 use crate::telemetry::event::{Event, emit};
 use crate::telemetry::ledger::DropReason;
+use crate::telemetry::metrics::exemplar::Mark;
 use crate::telemetry::otlp::{Collector, HttpClient, Refused, Sender, Service};
 
 /// The task that exports. Its owner ends it with [`Exporter::shutdown`]; dropped, it ends at once.
@@ -94,7 +93,6 @@ pub fn spawn(
     sink: Sink,
     collector: &Collector,
     resource: &Resource,
-    environment: &Arc<Environment>,
 ) -> Result<Exporter, ExportError> {
     let _inside = handle.enter(); // tonic's channel spawns its task when it is built
     let failed = |source| ExportError {
@@ -108,7 +106,7 @@ pub fn spawn(
         sink: sink.clone(),
         sender,
         exporter,
-        maker: SpanMaker::new(Arc::clone(environment), resource),
+        maker: SpanMaker::new(resource),
         // The exporter starts no try after its timeout, and none takes longer than that.
         timeout: collector.timeout * 2,
         health: Health::default(),
@@ -180,9 +178,13 @@ impl Work {
 
     async fn send(&mut self, items: &mut Vec<Item>, taken: usize) {
         let mut own = Vec::new();
+        let mut marks: Vec<Mark> = Vec::new();
         for item in items.drain(..) {
             match item {
-                Item::Exchange(record, plan, wall) => self.maker.make(&record, &plan, wall),
+                Item::Exchange(record, plan, wall, standing) => {
+                    self.maker.make(&record, &plan, wall, standing.weight);
+                    marks.extend(standing.mark);
+                }
                 Item::Own(span) => own.push(*span),
             }
         }
@@ -198,6 +200,10 @@ impl Work {
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => Err(format!("no answer within {:?}", self.timeout)),
             };
+            // Of a batch that was taken in part nobody says which: none of its traces is shown.
+            if sent.as_ref().is_ok_and(|rejected| rejected.spans == 0) {
+                marks.iter().for_each(Mark::acknowledge);
+            }
             settle(&mut self.health, exchanges, sent);
         }
         if of_own > 0 {

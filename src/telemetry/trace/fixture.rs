@@ -64,6 +64,7 @@ pub(super) fn plan() -> Plan {
             slo: None,
             access: crate::config::Access::default(),
             tunnels: Tunnels::default(),
+            traces: crate::config::RouteTraces::default(),
         }],
         upstreams: vec![Upstream {
             name: Name::new("shop"),

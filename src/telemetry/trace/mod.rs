@@ -1,19 +1,23 @@
 //! Traces: where an exchange stands in one, whether it is kept, and how it gets to the collector.
 //!
 //! ```text
-//! request head ─ propagation::extract ─ place (head decision: HeadShare) ─ inject, once an attempt
-//! end          ─ KeepRules::keep ─ Sink::take ┐
-//! own work     ─ own_work ─────── Sink::take_own ┴─ queue ─ export (SpanMaker) ─ OTLP
+//! request head ─ propagation::extract ─ place (head decision: HeadShare; Forcing) ─ inject, once an attempt
+//! end          ─ KeepRules::keep, on the worker ─ Intake (weight, rate cap) ─ Sink::take ┐
+//! own work     ─ own_work ──────────────────────────────────────────── Sink::take_own ┴─ queue ─ export (SpanMaker) ─ OTLP
 //! ```
 //!
 //! [`Traces`] is what one plan says about them: pure data, made anew for each plan and shared by workers. The [`Sink`]
 //! and the [`Exporter`](export::Exporter) live as long as the process.
 
+mod cap;
 pub mod environment;
 pub mod export;
 #[cfg(test)]
 mod fixture;
+mod force;
+mod intake;
 mod names;
+pub mod pace;
 pub mod propagation;
 mod queue;
 mod rejected;
@@ -26,20 +30,25 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 pub use environment::Environment;
-pub use queue::Sink;
+pub use intake::Intake;
+pub use queue::{Sink, Standing};
 pub(super) use rejected::{OTLP_TARGET, RejectedLayer};
 pub use sampling::{HeadShare, KeepRules};
 pub use span::SpanMaker;
 pub(super) use span::scope;
 
-use crate::config::{self, Propagation};
-use crate::exchange::{KeepReason, Record, TracePlace};
+use self::force::Forcing;
+use self::pace::LivePaces;
+use crate::config::{self, Plan, Propagation};
+use crate::exchange::TracePlace;
+use crate::telemetry::desk::Keep;
 
 /// What a plan, and the environment where it is silent, say about traces.
 #[derive(Clone, Debug)]
 pub struct Traces {
     head: HeadShare,
-    rules: KeepRules,
+    forcing: Option<Arc<Forcing>>,
+    paces: LivePaces,
     propagation: Propagation,
     /// The members of a baggage that become attributes.
     baggage: Arc<[Box<str>]>,
@@ -54,7 +63,8 @@ impl Traces {
     pub fn new(traces: &config::Traces, environment: &Environment) -> Self {
         Self {
             head: environment.head(traces),
-            rules: KeepRules::new(traces.keep),
+            forcing: traces.force.as_ref().map(Forcing::new).map(Arc::new),
+            paces: LivePaces::default(),
             propagation: environment.propagation(traces),
             baggage: traces.baggage_attributes.as_slice().into(),
             is_enabled: environment.collector(traces).is_some(),
@@ -91,13 +101,27 @@ impl Traces {
         place
     }
 
-    /// Why this exchange is kept, if it is; never where there is no collector.
+    /// Takes the field out that asks for a trace, and says whether it may; once an exchange.
     #[must_use]
-    pub fn keep(&self, record: &Record) -> Option<KeepReason> {
-        if self.is_enabled {
-            self.rules.keep(record)
-        } else {
-            None
-        }
+    pub fn is_forced(&self, headers: &mut HeaderMap, follow: bool) -> bool {
+        self.forcing
+            .as_ref()
+            .is_some_and(|forcing| forcing.take(headers, follow))
+    }
+
+    /// The live percentiles that `slower_than: p99` goes by.
+    #[must_use]
+    pub fn paces(&self) -> &LivePaces {
+        &self.paces
+    }
+
+    /// Says which exchanges of this plan are kept; `None` where there is no collector, and so none is.
+    #[must_use]
+    pub fn keep(&self, plan: &Plan) -> Option<Keep> {
+        self.is_enabled.then(|| {
+            let rules = KeepRules::new(plan, self.head, &self.paces);
+            let keep: Keep = Box::new(move |record, is_exemplar| rules.keep(record, is_exemplar));
+            keep
+        })
     }
 }

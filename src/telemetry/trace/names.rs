@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Environment, HeadShare};
 use crate::config::{Host, PathPattern, Plan};
 
 /// The names of one plan.
 #[derive(Debug)]
 pub(super) struct Names {
     plan: Arc<Plan>,
-    /// The head share that the plan asks for.
-    pub(super) head: HeadShare,
     /// The members of a baggage that become attributes.
     pub(super) baggage: Vec<Arc<str>>,
     listeners: Vec<(Arc<str>, u16)>,
@@ -44,7 +41,7 @@ pub(super) struct EndpointNames {
 // === impl Names ===
 
 impl Names {
-    pub(super) fn new(plan: &Arc<Plan>, environment: &Environment) -> Self {
+    pub(super) fn new(plan: &Arc<Plan>) -> Self {
         let routes = plan.routes.iter().map(|route| RouteNames {
             name: route.name.shared(),
             pattern: Arc::from(route.matches.path.as_str()),
@@ -65,7 +62,6 @@ impl Names {
         Self {
             baggage: baggage.map(|key| Arc::from(&**key)).collect(),
             plan: Arc::clone(plan),
-            head: environment.head(&plan.telemetry.traces),
             listeners: listeners.collect(),
             routes: routes.collect(),
             upstreams: upstreams.collect(),

@@ -15,8 +15,9 @@ use tokio::sync::Notify;
 
 use super::environment::Batch;
 use crate::config::Plan;
-use crate::exchange::{Attempt, Record};
+use crate::exchange::{Attempt, KeepReason, Record};
 use crate::telemetry::ledger::{Account, DropReason, Ledger, Signal};
+use crate::telemetry::metrics::exemplar::Mark;
 use crate::telemetry::wall::Wall;
 
 /// The way into the queue. A handle: clones name the same queue.
@@ -27,9 +28,18 @@ pub struct Sink(Arc<Queue>);
 #[derive(Debug)]
 pub(super) enum Item {
     /// A kept exchange, with the plan that names its parts and what time of day it was.
-    Exchange(Box<Record>, Arc<Plan>, Wall),
+    Exchange(Box<Record>, Arc<Plan>, Wall, Standing),
     /// A span of our own work.
     Own(Box<SpanData>),
+}
+
+/// What a kept exchange stands for.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// For how many exchanges: `sightglass.sampling.weight`, at least 1.
+    pub weight: f64,
+    /// What its exemplars wait for, where it has become any.
+    pub mark: Option<Mark>,
 }
 
 #[derive(Debug)]
@@ -60,6 +70,17 @@ struct Entry {
 /// The most memory that waiting items may take, as far as it is counted, in bytes.
 const MAX_BYTES: usize = 32 << 20;
 
+// === impl Standing ===
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            weight: 1.0,
+            mark: None,
+        }
+    }
+}
+
 // === impl Sink ===
 
 impl Sink {
@@ -76,7 +97,7 @@ impl Sink {
 
     /// Takes a kept exchange for the collector, or counts its spans as dropped. Never waits. `plan` is the one whose
     /// generation the record carries, `wall` what time of day its moments were.
-    pub fn take(&self, record: &Record, plan: &Arc<Plan>, wall: Wall) {
+    pub fn take(&self, record: &Record, plan: &Arc<Plan>, wall: Wall, standing: Standing) {
         let spans = 1 + record.attempts().count();
         let words = record.text.words();
         let bytes = size_of::<Record>()
@@ -86,8 +107,13 @@ impl Sink {
             + words.query.len()
             + words.user_agent.len();
         self.push(spans, bytes, || {
-            Item::Exchange(Box::new(record.clone()), Arc::clone(plan), wall)
+            Item::Exchange(Box::new(record.clone()), Arc::clone(plan), wall, standing)
         });
+    }
+
+    /// So many exchanges that were kept for this reason did not get through the rate cap.
+    pub(super) fn shed(&self, reason: KeepReason, count: u64) {
+        self.0.ledger.shed(reason, count);
     }
 
     /// Takes a span of our own work.

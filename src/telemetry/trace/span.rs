@@ -12,7 +12,7 @@ use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::Resource;
 
 use super::names::Names;
-use super::{Environment, words};
+use super::words;
 use crate::config::Plan;
 use crate::exchange::{
     Attempt, KnownMethod, Outcome, PHASES, Phase, Record, SpanId, SpanRef, TracePlace, W3C_FLAGS,
@@ -29,7 +29,6 @@ use status::{SpanStatus, client_status, server_status};
 /// Writes spans from records; belongs to the one task that exports.
 #[derive(Debug)]
 pub struct SpanMaker {
-    environment: Arc<Environment>,
     names: Option<Names>,
     /// The beginning of a request's `ResourceSpans`, and of the `ScopeSpans` in it.
     resource: Message,
@@ -91,9 +90,8 @@ const IS_REMOTE: u32 = 0x200;
 impl SpanMaker {
     /// One that knows no plan yet, for spans of this resource.
     #[must_use]
-    pub fn new(environment: Arc<Environment>, resource: &Resource) -> Self {
+    pub fn new(resource: &Resource) -> Self {
         Self {
-            environment,
             names: None,
             resource: resource_field(resource),
             scope: scope_field(),
@@ -105,17 +103,17 @@ impl SpanMaker {
     }
 
     /// Adds the spans of a kept record, the exchange's first. `plan` is the one whose generation the record carries,
-    /// `wall` what time of day its moments were.
-    pub fn make(&mut self, record: &Record, plan: &Arc<Plan>, wall: Wall) {
+    /// `wall` what time of day its moments were, `weight` for how many exchanges it stands.
+    pub fn make(&mut self, record: &Record, plan: &Arc<Plan>, wall: Wall, weight: f64) {
         if !self.names.as_ref().is_some_and(|names| names.are_of(plan)) {
-            self.names = Some(Names::new(plan, &self.environment));
+            self.names = Some(Names::new(plan));
         }
         let Some(names) = self.names.take() else {
             return;
         };
         let started = nanos(wall.unix(record.started).as_nanos());
         self.attributes.begin(record);
-        self.server(record, &names, started);
+        self.server(record, &names, weight, started);
         for (index, attempt) in record.attempts().enumerate() {
             let order = u32::try_from(index).unwrap_or(u32::MAX);
             self.client(record, &names, (order, attempt), started);
@@ -145,7 +143,7 @@ impl SpanMaker {
         request.into_bytes().into()
     }
 
-    fn server(&mut self, record: &Record, names: &Names, started: u64) {
+    fn server(&mut self, record: &Record, names: &Names, weight: f64, started: u64) {
         let ended = started.saturating_add(nanos(record.duration().as_nanos()));
         let place = &record.trace;
         self.begin(place, place.span_id, place.parent);
@@ -162,7 +160,8 @@ impl SpanMaker {
         self.span.varint(field::KIND, SERVER);
         self.span.fixed64(field::STARTED, started);
         self.span.fixed64(field::ENDED, ended);
-        self.attributes.server(&mut self.span, record, names);
+        self.attributes
+            .server(&mut self.span, record, names, weight);
         self.fault_event(record, ended);
         if let Some(foreign) = &place.link {
             self.link(foreign);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::rig::{Collector, Config, Kind, Span, SpanStatus, Upstream, get, get_with};
-use super::{PARENT, TRACE, only_exchange, start, start_with, traces};
+use super::{NO_EXEMPLARS, PARENT, TRACE, only_exchange, start, start_with, traces};
 
 #[test]
 fn the_standard_variables_speak_where_the_file_is_silent() {
@@ -86,6 +86,7 @@ fn a_sampler_from_the_variables_decides_where_the_file_has_no_share() {
         ("always_on", "00", true),
     ] {
         let config = Config::new(upstream.address()).telemetry(&traces(&collector, "grpc", ""));
+        let config = config.telemetry(NO_EXEMPLARS);
         let proxy = start_with(config, &[("OTEL_TRACES_SAMPLER", sampler)]);
         let traceparent = format!("00-{TRACE}-{PARENT}-{parent_flag}");
         let headers = [("traceparent", traceparent.as_str())];

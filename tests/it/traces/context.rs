@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::rig::{Client, Collector, Config, Proxy, Upstream, get_with};
-use super::{PARENT, TRACE, only_exchange, parts, start, traces};
+use super::{NO_EXEMPLARS, PARENT, TRACE, only_exchange, parts, start, traces};
 
 #[test]
 fn a_followed_context_goes_on_with_its_state_and_baggage() {
@@ -43,7 +43,8 @@ fn a_followed_context_goes_on_with_its_state_and_baggage() {
 #[test]
 fn a_followed_parent_decides_what_is_sampled() {
     let (collector, upstream) = (Collector::start(), Upstream::ok("hello"));
-    let proxy = start(Config::new(upstream.address()).traces(collector.address()));
+    let config = Config::new(upstream.address()).traces(collector.address());
+    let proxy = start(config.telemetry(NO_EXEMPLARS));
     let unsampled = format!("00-{TRACE}-{PARENT}-00");
     assert_eq!(
         get_with(proxy.public(), "/", &[("traceparent", &unsampled)]).status,

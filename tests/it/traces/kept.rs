@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::rig::{Client, Collector, Config, Proxy, Request, Script, Upstream, get, reply};
-use super::{parts, start, traces};
+use super::{NO_EXEMPLARS, parts, start, traces};
 
 #[test]
 fn the_head_share_decides_for_us_and_for_the_services_behind_us() {
@@ -19,7 +19,8 @@ fn the_head_share_decides_for_us_and_for_the_services_behind_us() {
         let collector = Collector::start();
         let before = upstream.request_count();
         let sample = traces(&collector, "grpc", &format!(", sample: {share}"));
-        let proxy = start(Config::new(upstream.address()).telemetry(&sample));
+        let config = Config::new(upstream.address()).telemetry(&sample);
+        let proxy = start(config.telemetry(NO_EXEMPLARS));
         let mut client = Client::connect(proxy.public());
         for _ in 0..200 {
             client.request("GET", "/", &[], b"");
@@ -72,7 +73,8 @@ fn a_rule_keeps_what_the_share_would_not() {
     let keep = ", sample: 0%, keep: {slower_than: 100ms}";
     let config = Config::new(upstream.address())
         .route("retry: {attempts: 2, when: [503]}")
-        .telemetry(&traces(&collector, "grpc", keep));
+        .telemetry(&traces(&collector, "grpc", keep))
+        .telemetry(NO_EXEMPLARS);
     let proxy = start(config);
     let mut client = Client::connect(proxy.public());
     for status in [200, 500, 200, 200] {
@@ -102,7 +104,8 @@ fn a_rule_that_is_off_keeps_nothing() {
     let keep = ", sample: 0%, keep: {errors: false, retried: false}";
     let config = Config::new(upstream.address())
         .route("retry: {attempts: 2, when: [500]}")
-        .telemetry(&traces(&collector, "grpc", keep));
+        .telemetry(&traces(&collector, "grpc", keep))
+        .telemetry(NO_EXEMPLARS);
     let proxy = start(config);
     assert_eq!(get(proxy.public(), "/").status, 500);
     assert_eq!(proxy.wait_log_lines(1)[0]["sampled"], false);

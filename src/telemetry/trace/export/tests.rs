@@ -5,12 +5,15 @@ use std::time::SystemTime;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::collector::{Fake, Mood};
+use std::sync::Arc;
+
+use super::super::queue::Standing;
 use super::*;
 use crate::config::Telemetry;
 use crate::telemetry::ledger::{Balance, Ledger, Signal};
 use crate::telemetry::trace::environment::Batch;
 use crate::telemetry::trace::fixture::{plan, served};
-use crate::telemetry::trace::{RejectedLayer, words};
+use crate::telemetry::trace::{Environment, RejectedLayer, words};
 use crate::telemetry::wall::Wall;
 
 const BOTH: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::Http];
@@ -31,7 +34,7 @@ impl Rig {
         let environment = Arc::new(Environment::read(&|_| None));
         let resource = environment.resource(&Telemetry::default());
         let handle = Handle::current();
-        let exporter = spawn(&handle, sink.clone(), collector, &resource, &environment);
+        let exporter = spawn(&handle, sink.clone(), collector, &resource);
         Self {
             ledger,
             sink,
@@ -42,7 +45,8 @@ impl Rig {
 
     /// An exchange of two spans.
     fn take(&self) {
-        self.sink.take(&served(200), &self.plan, Wall::now());
+        self.sink
+            .take(&served(200), &self.plan, Wall::now(), Standing::default());
     }
 
     fn spans(&self) -> Balance {
@@ -103,7 +107,8 @@ async fn what_goes_over_the_wire_is_whole() {
     let mut record = served(200);
     record.trace.parent = Some(crate::exchange::SpanId([5; 8]));
     record.trace.state = Some("a=1".into());
-    rig.sink.take(&record, &rig.plan, Wall::now());
+    rig.sink
+        .take(&record, &rig.plan, Wall::now(), Standing::default());
     rig.until(|spans| spans.exported == 2).await;
     let [server, client] = &fake.spans()[..] else {
         panic!("two spans");
@@ -225,7 +230,7 @@ async fn a_shutdown_sends_what_waits() {
     (0..5).for_each(|_| rig.take());
     let (sink, plan, ledger) = (rig.sink.clone(), rig.plan.clone(), rig.ledger.clone());
     rig.exporter.shutdown(LONG).await;
-    sink.take(&served(200), &plan, Wall::now());
+    sink.take(&served(200), &plan, Wall::now(), Standing::default());
     let [spans, ..] = ledger.snapshot();
     assert_eq!((spans.created, spans.exported, spans.queued), (12, 10, 0));
     assert_eq!(spans.lost(DropReason::Shutdown), 2);
@@ -275,13 +280,7 @@ async fn a_collector_that_is_no_url_is_refused_at_the_start() {
     let sink = Sink::new(Batch::default(), Arc::default());
     let environment = Arc::new(Environment::read(&|_| None));
     let resource = environment.resource(&Telemetry::default());
-    let spawned = spawn(
-        &Handle::current(),
-        sink,
-        &collector,
-        &resource,
-        &environment,
-    );
+    let spawned = spawn(&Handle::current(), sink, &collector, &resource);
     assert!(spawned.is_err());
 }
 
@@ -319,7 +318,8 @@ fn cost_of_an_exported_exchange() {
             let record = served(200);
             let (began, rounds) = (on_thread(), 100_000);
             for round in 0..rounds {
-                rig.sink.take(&record, &rig.plan, Wall::now());
+                rig.sink
+                    .take(&record, &rig.plan, Wall::now(), Standing::default());
                 if round % 256 == 0 {
                     rig.until(|spans| spans.queued < 4096).await;
                 }

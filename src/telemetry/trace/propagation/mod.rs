@@ -79,6 +79,7 @@ pub fn place(incoming: Incoming, follow: bool, sample: &HeadShare) -> TracePlace
                 link: None,
                 state: incoming.state,
                 baggage: None,
+                is_forced: false,
             }
         }
         link => {

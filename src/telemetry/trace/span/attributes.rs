@@ -39,7 +39,7 @@ impl Attributes {
     }
 
     /// Those of an exchange.
-    pub(super) fn server(&mut self, to: &mut Message, record: &Record, names: &Names) {
+    pub(super) fn server(&mut self, to: &mut Message, record: &Record, names: &Names, weight: f64) {
         self.request(to, record, &record.text.words(), names);
         if let Some(route) = names.route(record.route) {
             to.text(ATTRIBUTE, semconv::HTTP_ROUTE, &route.pattern);
@@ -55,9 +55,6 @@ impl Attributes {
         }
         to.text(ATTRIBUTE, words::OUTCOME, record.outcome.as_str());
         if let Some(reason) = record.kept {
-            let weight = names
-                .head
-                .weight(reason, record.trace.is_callers_decision());
             to.text(ATTRIBUTE, words::REASON, reason.as_str());
             to.double(ATTRIBUTE, words::WEIGHT, weight);
         }

@@ -10,17 +10,17 @@ use super::attributes::host_and_port;
 use super::*;
 use crate::config::{Share, Telemetry};
 use crate::exchange::{KeepReason, RANDOM, SAMPLED, TraceId};
+use crate::telemetry::trace::Environment;
 
 fn maker() -> SpanMaker {
-    let environment = Arc::new(Environment::read(&|_| None));
-    let resource = environment.resource(&Telemetry::default());
-    SpanMaker::new(environment, &resource)
+    let environment = Environment::read(&|_| None);
+    SpanMaker::new(&environment.resource(&Telemetry::default()))
 }
 
 /// The spans of a record as a collector reads them, with the moment at which it began.
 fn spans(record: &Record, plan: Plan) -> (Vec<Span>, u64) {
     let (wall, mut maker) = (Wall::now(), maker());
-    maker.make(record, &Arc::new(plan), wall);
+    maker.make(record, &Arc::new(plan), wall, 4.0);
     let began = nanos(wall.unix(record.started).as_nanos());
     let request = ExportTraceServiceRequest::decode(maker.request()).expect("protobuf");
     assert!(maker.is_empty());
@@ -203,7 +203,7 @@ fn a_retried_exchange_has_a_client_span_an_attempt() {
             "sightglass.attempt=2",
         ]
     );
-    assert!(attributes(server).contains(&"sightglass.sampling.weight=1".to_owned()));
+    assert!(attributes(server).contains(&"sightglass.sampling.weight=4".to_owned()));
 }
 
 #[test]
@@ -304,6 +304,7 @@ fn follows_parents_and_links_strangers() {
         link: None,
         state: Some("a=1,b=2".into()),
         baggage: None,
+        is_forced: false,
     };
     let (followed, _) = spans(&record, plan());
     let server = &followed[0];
@@ -362,7 +363,7 @@ fn cost_of_two_spans() {
     let (wall, began) = (Wall::now(), std::time::Instant::now());
     let rounds = 200_000;
     for round in 0..rounds {
-        maker.make(&record, &plan, wall);
+        maker.make(&record, &plan, wall, 1.0);
         if round % 256 == 255 {
             std::hint::black_box(maker.request());
         }

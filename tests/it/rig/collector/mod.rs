@@ -68,6 +68,8 @@ pub(crate) enum Mode {
     RefuseForGood,
     /// Never answers.
     Stall,
+    /// Takes all, a tenth of a second later.
+    Slow,
     /// Accepts the first half of each export and rejects the rest with a partial success.
     RejectHalf,
 }
@@ -235,6 +237,8 @@ impl Shared {
             .expect("nothing panics while it holds the mode");
         match mode {
             Mode::Accept => {}
+            // It holds up its own connection alone, over which exports come one by one.
+            Mode::Slow => std::thread::sleep(Duration::from_millis(100)),
             Mode::Refuse | Mode::RefuseForGood => {
                 self.refused.fetch_add(spans.len(), Ordering::SeqCst);
                 return Some((
