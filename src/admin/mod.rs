@@ -17,9 +17,10 @@ mod access;
 mod books;
 mod configuration;
 mod dashboard;
+mod dump;
 mod exchanges;
 mod health;
-
+mod moment;
 mod page;
 mod port;
 mod process;

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::process::Since;
 use super::reply::{self, Reply};
 use super::{
-    Access, Readiness, Sources, books, configuration, dashboard, exchanges, process, routes,
+    Access, Readiness, Sources, books, configuration, dashboard, dump, exchanges, process, routes,
     scrape, upstreams,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
@@ -43,6 +43,8 @@ enum Page<'a> {
     Icon,
     Exchanges,
     Exchange(&'a str),
+    Recorder,
+    Dump,
     Upstreams,
     Routes,
     Config,
@@ -51,13 +53,15 @@ enum Page<'a> {
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 13] = [
     "/",
     "/metrics",
     "/livez",
     "/readyz",
     "/api/v1/exchanges",
     "/api/v1/exchanges/{trace_id}",
+    "/api/v1/recorder",
+    "/api/v1/recorder/dump",
     "/api/v1/upstreams",
     "/api/v1/routes",
     "/api/v1/config",
@@ -65,8 +69,9 @@ const PATHS: [&str; 11] = [
     "/api/v1/process",
 ];
 
-/// Every page so far is read and nothing else.
-const ALLOWED: &str = "GET, HEAD";
+/// What pages that are read take, and what those take that do something.
+const READ: &str = "GET, HEAD";
+const DONE: &str = "POST";
 
 // === impl Pages ===
 
@@ -94,8 +99,11 @@ impl Pages {
             let detail = "there is no such page";
             return reply::problem(StatusCode::NOT_FOUND, detail, json!({ "paths": PATHS }));
         };
-        if !matches!(request.method, Method::GET | Method::HEAD) {
-            return reply::wrong_method(ALLOWED);
+        let is_read = matches!(request.method, Method::GET | Method::HEAD);
+        match page.does_something() {
+            false if !is_read => return reply::wrong_method(READ),
+            true if request.method != Method::POST => return reply::wrong_method(DONE),
+            _ => {}
         }
         match page {
             Page::Livez => self.readiness.livez(),
@@ -113,12 +121,12 @@ impl Pages {
             }
             _ => {
                 let questions = Arc::clone(&self.questions);
-                beside(questions, move || self.api(&request)).await
+                beside(questions, move || self.api(peer, &request)).await
             }
         }
     }
 
-    fn api(&self, request: &Parts) -> Reply {
+    fn api(&self, peer: IpAddr, request: &Parts) -> Reply {
         let Some(page) = Page::find(request.uri.path()) else {
             return reply::problem(StatusCode::NOT_FOUND, "there is no such page", Value::Null);
         };
@@ -126,6 +134,8 @@ impl Pages {
         let answer = || match page {
             Page::Exchanges => exchanges::list(&self.sources, query),
             Page::Exchange(trace_id) => exchanges::one(&self.sources, trace_id),
+            Page::Recorder => exchanges::figures(&self.sources),
+            Page::Dump => dump::page(&self.sources, peer),
             Page::Upstreams => upstreams::page(&self.sources),
             Page::Routes => routes::page(&self.sources),
             Page::Config => configuration::page(&self.sources),
@@ -135,10 +145,10 @@ impl Pages {
         if is_poll(request) {
             answer()
         } else {
-            let method = if request.method == Method::HEAD {
-                "HEAD"
-            } else {
-                "GET"
+            let method = match request.method {
+                Method::HEAD => "HEAD",
+                Method::POST => "POST",
+                _ => "GET",
             };
             own_span(OwnWork::AdminCall {
                 method,
@@ -162,6 +172,8 @@ impl<'a> Page<'a> {
             "/app.js" => Self::Script,
             "/favicon.ico" => Self::Icon,
             "/api/v1/exchanges" => Self::Exchanges,
+            "/api/v1/recorder" => Self::Recorder,
+            "/api/v1/recorder/dump" => Self::Dump,
             "/api/v1/upstreams" => Self::Upstreams,
             "/api/v1/routes" => Self::Routes,
             "/api/v1/config" => Self::Config,
@@ -179,6 +191,11 @@ impl<'a> Page<'a> {
         matches!(self, Self::Metrics | Self::Livez | Self::Readyz)
     }
 
+    /// Whether it does something, and is not only read.
+    fn does_something(self) -> bool {
+        matches!(self, Self::Dump)
+    }
+
     /// Its path, as a span names it.
     fn pattern(self) -> &'static str {
         match self {
@@ -191,6 +208,8 @@ impl<'a> Page<'a> {
             Self::Icon => "/favicon.ico",
             Self::Exchanges => "/api/v1/exchanges",
             Self::Exchange(_) => "/api/v1/exchanges/{trace_id}",
+            Self::Recorder => "/api/v1/recorder",
+            Self::Dump => "/api/v1/recorder/dump",
             Self::Upstreams => "/api/v1/upstreams",
             Self::Routes => "/api/v1/routes",
             Self::Config => "/api/v1/config",

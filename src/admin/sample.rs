@@ -18,7 +18,7 @@ use crate::telemetry::ledger::{Ledger, Signal};
 use crate::telemetry::live_figures::LiveFigures;
 use crate::telemetry::metrics::Scraper;
 use crate::telemetry::reader::Reader;
-use crate::telemetry::recorder::{CAPACITY, Recorder};
+use crate::telemetry::recorder::Recorder;
 use crate::telemetry::{Catalogue, Desk};
 
 const PLAN: &str = "
@@ -61,7 +61,10 @@ impl Sample {
     pub(super) fn new() -> Self {
         let plan = Arc::new(parse(PLAN, "sample.yaml").expect("a plan").plan);
         let (catalogue, ledger) = (Catalogue::new(), Arc::new(Ledger::default()));
-        let (recorder, figures) = (Recorder::new(CAPACITY), LiveFigures::default());
+        let (recorder, figures) = (
+            Recorder::new(&plan.telemetry.recorder),
+            LiveFigures::default(),
+        );
         let readers: Vec<Box<dyn crate::telemetry::reader::ReadRecords>> =
             vec![Box::new(figures.clone())];
         let reader =

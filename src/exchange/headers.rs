@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::record::block;
+
 /// The header fields of a request that are kept, each by its place among the configured names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(u8, Box<str>)>);
@@ -44,6 +46,12 @@ impl Headers {
             .iter()
             .find(|(known, _)| usize::from(*known) == place)?;
         Some(value)
+    }
+
+    /// What they take, in bytes.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let values: usize = self.0.iter().map(|(_, value)| block(value.len())).sum();
+        block(size_of::<Self>()) + block(self.0.capacity() * size_of::<(u8, Box<str>)>()) + values
     }
 
     /// The values with the places of their names, in the order of the names.

@@ -189,6 +189,27 @@ impl Record {
         self.phases.get(Phase::Admit) + pick
     }
 
+    /// What it holds on the heap, in bytes, with what allocators add; what it may share with others counts in full.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let boxed = |it: Option<usize>| it.map_or(0, block);
+        block(self.text.buffer.len())
+            + block(self.more.capacity() * size_of::<Attempt>())
+            + self.headers.as_ref().map_or(0, |it| it.heap_bytes())
+            + boxed(self.limits.as_ref().map(|_| size_of::<LimitStates>()))
+            + boxed(
+                self.identity
+                    .as_ref()
+                    .map(|it| size_of::<Identity>() + it.name.len()),
+            )
+            + boxed(self.trace.state.as_ref().map(|it| it.len()))
+            + boxed(self.trace.baggage.as_ref().map(|it| {
+                let members = it.iter().flatten().map(|member| block(member.len()));
+                size_of_val(&***it) + members.sum::<usize>()
+            }))
+            + self.tls.as_ref().map_or(0, |it| it.heap_bytes())
+    }
+
     /// Whether people would call it failed: not served, or served with a status of 500 and above, or with one of gRPC
     /// that says that the service failed.
     #[must_use]
@@ -211,6 +232,14 @@ impl Record {
             Some(head) if self.is_stream => head,
             _ => self.duration(),
         }
+    }
+}
+
+/// What an allocation of so many bytes takes: rounded up, with a head.
+pub(super) fn block(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        _ => bytes.next_multiple_of(16) + 16,
     }
 }
 

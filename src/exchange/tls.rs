@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 
 use http::HeaderValue;
 
+use super::record::block;
+
 /// What a handshake has settled.
 #[derive(Debug)]
 pub struct TlsFacts {
@@ -54,6 +56,23 @@ pub struct ClientFields {
     pub forwarded: HeaderValue,
     /// `Client-Cert` (RFC 9440).
     pub certificate: HeaderValue,
+}
+
+// === impl TlsFacts ===
+
+impl TlsFacts {
+    /// What they take, in bytes, with a certificate written as header fields.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let name = self.server_name.as_ref().map_or(0, |it| block(it.len()));
+        let client = self.client.as_ref().map_or(0, |it| {
+            let names = it.dns.iter().chain(&it.uris);
+            let names: usize = names.map(|it| size_of::<String>() + block(it.len())).sum();
+            let texts = block(it.subject.len()) + block(it.sha256.len()) + names;
+            // As fields: in base64 once, and once more percent-encoded.
+            block(size_of::<ClientCertificate>()) + texts + block(it.der.len() * 4)
+        });
+        block(size_of::<Self>()) + name + client
+    }
 }
 
 // === impl TlsVersion ===

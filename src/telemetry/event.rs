@@ -6,6 +6,7 @@
 //! (reloads) are.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
@@ -139,6 +140,22 @@ pub enum Event {
         /// The answer.
         status: u16,
     },
+    /// The flight recorder was written to a file.
+    RecorderDumped {
+        /// Why, or who asked.
+        why: String,
+        /// The file.
+        file: PathBuf,
+        /// How many exchanges are in it.
+        exchanges: u64,
+    },
+    /// The flight recorder could not be written to a file.
+    RecorderDumpFailed {
+        /// Why it was to be, or who asked.
+        why: String,
+        /// Why it could not.
+        error: String,
+    },
     /// A layer panicked; the exchange got a 500.
     ExchangePanicked {
         /// The route, where it was known.
@@ -236,6 +253,17 @@ pub fn emit(event: Event) {
         | Event::CertificatesRefused { .. }
         | Event::CertificateEnds { .. }
         | Event::WatchFailed { .. }) => tell_of_certificates(event),
+        Event::RecorderDumped {
+            why,
+            file,
+            exchanges,
+        } => {
+            let file = file.display();
+            info!(target: "sightglass", why, %file, exchanges, "recorder dumped");
+        }
+        Event::RecorderDumpFailed { why, error } => {
+            warn!(target: "sightglass", why, error, "recorder not dumped");
+        }
         Event::AcceptFailed { listener, why } => {
             warn!(target: "sightglass", %listener, why, "cannot take connections");
         }

@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn every_record_reaches_every_reader_and_the_recorder() {
         let ledger = Arc::new(Ledger::default());
-        let recorder = Recorder::new(1_000);
+        let recorder = Recorder::new(&crate::config::Recorder::default());
         let (seen, told) = mpsc::sync_channel(1_000);
         let counting = Counting {
             seen,
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn the_end_keeps_its_deadline_and_says_what_was_lost() {
         let ledger = Arc::new(Ledger::default());
-        let recorder = Recorder::new(1_000);
+        let recorder = Recorder::new(&crate::config::Recorder::default());
         let (seen, told) = mpsc::sync_channel(1_000);
         let slow = Counting {
             seen,

@@ -17,7 +17,7 @@ use super::log::{AccessLog, LogError, Reopen};
 use super::metrics::{Catalogue, Runtimes, Scraper, SetUpError as MetricsError};
 use super::own_work;
 use super::reader::{Letter, ReadRecords, Reader};
-use super::recorder::{CAPACITY, Recorder};
+use super::recorder::Recorder;
 use super::trace::export::{self, ExportError, Exporter};
 use super::trace::pace::WatchPaces;
 use super::trace::{Environment, Intake, Sink, Traces};
@@ -119,7 +119,7 @@ impl Telemetry {
             _ => None,
         };
 
-        let recorder = Recorder::new(CAPACITY);
+        let recorder = Recorder::new(&telemetry.recorder);
         let figures = LiveFigures::default();
         let log = match telemetry.access_log.output {
             LogOutput::Off => None,

@@ -31,6 +31,7 @@ pub(in crate::telemetry) use escape::json as json_text;
 pub(in crate::telemetry) use json::{JsonWriter, method, place, protocol};
 use scribe::Scribe;
 use text::TextWriter;
+pub(in crate::telemetry) use time::Clock;
 use writer::Destination;
 
 /// The access log.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The date of the last second that was written: lines come many a second.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(in crate::telemetry) struct Clock {
     second: Option<u64>,
     text: Vec<u8>,
 }
@@ -13,7 +13,7 @@ pub(super) struct Clock {
 
 impl Clock {
     /// `2026-01-31T23:59:59.123Z`, so long after 1970.
-    pub(super) fn write(&mut self, out: &mut Vec<u8>, unix: Duration) {
+    pub(in crate::telemetry) fn write(&mut self, out: &mut Vec<u8>, unix: Duration) {
         let second = unix.as_secs();
         if self.second != Some(second) {
             self.second = Some(second);

@@ -1,0 +1,522 @@
+//! What is kept, for how long, in how much memory; what is found; what a dump holds.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::*;
+use crate::config::{ByteSize, Plan};
+use crate::exchange::{KeepReason, Outcome, Phase, Record, TraceId, Words};
+use crate::telemetry::filter::Filter;
+use crate::telemetry::fixture::{batch, plan, record, record_of, retried};
+
+fn recorder(memory: u64) -> Arc<Recorder> {
+    Recorder::new(&config::Recorder {
+        memory: ByteSize(memory),
+        dump: None,
+    })
+}
+
+fn asked(recorder: &Recorder, query: &Query) -> Vec<Value> {
+    let answer: Value = serde_json::from_slice(&recorder.query(query)).expect("JSON");
+    answer["exchanges"].as_array().expect("a list").clone()
+}
+
+/// So many exchanges of a route, numbered by their connections.
+fn numbered(route: u16, numbers: std::ops::Range<u64>) -> Vec<Record> {
+    numbers
+        .map(|number| {
+            let mut record = record(Some(route));
+            record.connection = number;
+            record
+        })
+        .collect()
+}
+
+fn failed(route: u16, numbers: std::ops::Range<u64>) -> Vec<Record> {
+    let mut records = numbered(route, numbers);
+    for record in &mut records {
+        record.status = 503;
+    }
+    records
+}
+
+fn lasting(mut record: Record, time: Duration) -> Record {
+    record.phases = [(Phase::Wait, time)].into_iter().collect();
+    record
+}
+
+fn keep(recorder: &Recorder, plan: &Arc<Plan>, records: Vec<Record>) {
+    let mut records = records.into_iter().peekable();
+    while records.peek().is_some() {
+        recorder.keep(batch(plan, records.by_ref().take(64).collect()));
+    }
+}
+
+fn connections(recorder: &Recorder, filter: &str) -> Vec<u64> {
+    let query = Query {
+        filter: Some(Filter::read(filter).expect("a filter")),
+        ..Query::default()
+    };
+    let found = recorder.find(&query);
+    found.iter().map(|kept| kept.record.connection).collect()
+}
+
+#[test]
+fn answers_newest_first() {
+    let recorder = recorder(64 << 20);
+    let plan = Arc::new(plan(&["checkout"]));
+    keep(&recorder, &plan, numbered(0, 0..2_000));
+    let all = asked(&recorder, &Query::default());
+    let numbers = all.iter().map(|it| it["connection"].as_u64());
+    assert!(numbers.eq((0..2_000).rev().map(Some)));
+    let limit = Query {
+        limit: Some(2),
+        ..Query::default()
+    };
+    assert_eq!(asked(&recorder, &limit), all[..2]);
+    assert_eq!(recorder.len(), 2_000);
+}
+
+#[test]
+fn the_memory_is_never_exceeded_whatever_comes() {
+    let memory = 1 << 20;
+    let recorder = recorder(memory);
+    let plan = Arc::new(plan(&["a", "b", "c", "d"]));
+    fastrand::seed(7);
+    for turn in 0..400 {
+        let records = (0..64).map(|_| {
+            let path = "x".repeat(fastrand::usize(..if turn % 10 == 0 { 8_000 } else { 200 }));
+            let words = Words {
+                path: &path,
+                ..Words::default()
+            };
+            let mut record = record_of(Some(fastrand::u16(..4)), &words);
+            if fastrand::u8(..3) == 0 {
+                record = retried(record);
+            }
+            if fastrand::u8(..3) == 0 {
+                record.outcome = Outcome::ConnectionRefused;
+            }
+            lasting(record, Duration::from_micros(fastrand::u64(1..1_000_000)))
+        });
+        recorder.keep(batch(&plan, records.collect()));
+        let figures = recorder.figures();
+        assert!(figures.bytes <= memory, "{figures:?}");
+        let shares = [40, 25, 10, 10, 15];
+        for ((ring, _, bytes), share) in figures.rings.into_iter().zip(shares) {
+            assert!(bytes <= memory / 100 * share, "{ring}: {figures:?}");
+        }
+        let held: u64 = recorder
+            .find(&Query::default())
+            .iter()
+            .map(|it| it.bytes)
+            .sum();
+        assert_eq!(held, figures.bytes, "each is counted once and truly");
+    }
+    let figures = recorder.figures();
+    assert_eq!(figures.seen, 400 * 64);
+    assert!(
+        figures.bytes > memory / 2,
+        "what is paid for is used: {figures:?}"
+    );
+}
+
+#[test]
+fn what_is_kept_is_counted_with_all_that_it_holds() {
+    let recorder = recorder(64 << 20);
+    let plan = Arc::new(plan(&["a"]));
+    let bytes_of = |record: Record| {
+        let before = recorder.figures().bytes;
+        recorder.keep(batch(&plan, vec![record]));
+        recorder.figures().bytes - before
+    };
+    let plain = bytes_of(record(Some(0)));
+    let path = "x".repeat(8_000);
+    let long = bytes_of(record_of(
+        Some(0),
+        &Words {
+            path: &path,
+            ..Words::default()
+        },
+    ));
+    assert!(long - plain >= 7_900, "{plain} {long}");
+    let more = bytes_of(retried(record(Some(0))));
+    assert!(more - plain >= size_of::<crate::exchange::Attempt>() as u64);
+    println!("an exchange takes {plain} bytes");
+}
+
+#[test]
+fn a_burst_of_healthy_traffic_pushes_no_failure_out() {
+    let recorder = recorder(1 << 20);
+    let plan = Arc::new(plan(&["checkout", "web"]));
+    keep(&recorder, &plan, failed(0, 0..20));
+    let again = numbered(0, 20..40).into_iter().map(retried).collect();
+    keep(&recorder, &plan, again);
+    keep(&recorder, &plan, numbered(1, 1_000..40_000));
+    assert_eq!(
+        connections(&recorder, "error"),
+        (0..20).rev().collect::<Vec<_>>()
+    );
+    let retried = connections(&recorder, "retried && !error");
+    assert_eq!(retried, (20..40).rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_failures_of_one_route_do_not_push_out_anothers() {
+    let recorder = recorder(1 << 20);
+    let plan = Arc::new(plan(&["loud", "quiet", "other"]));
+    keep(&recorder, &plan, failed(1, 0..10));
+    keep(&recorder, &plan, failed(0, 100..20_000));
+    keep(&recorder, &plan, failed(2, 20_000..20_010));
+    keep(&recorder, &plan, failed(0, 30_000..50_000));
+    assert_eq!(
+        connections(&recorder, "route==\"quiet\""),
+        (0..10).rev().collect::<Vec<_>>()
+    );
+    assert_eq!(connections(&recorder, "route==\"other\"").len(), 10);
+    let loud = connections(&recorder, "route==\"loud\"");
+    assert_eq!(loud.first(), Some(&49_999), "its own oldest went");
+    assert!(loud.len() > 100);
+}
+
+#[test]
+fn the_slowest_of_each_route_stay_for_an_hour() {
+    let recorder = recorder(4 << 20);
+    let plan = Arc::new(plan(&["fast", "slow"]));
+    let second = Duration::from_secs(1);
+    let slow: Vec<Record> = (0..40)
+        .map(|number| {
+            let mut record = lasting(record(Some(1)), second * (number + 1));
+            record.connection = u64::from(number);
+            record
+        })
+        .collect();
+    keep(&recorder, &plan, slow);
+    keep(&recorder, &plan, numbered(0, 1_000..40_000));
+    let mut kept = connections(&recorder, "route==\"slow\"");
+    kept.sort_unstable();
+    // Some of the others are in the minute's sample.
+    assert!((8..40).all(|number| kept.contains(&number)), "{kept:?}");
+    let mut stream = lasting(record(Some(1)), second * 100);
+    stream.is_stream = true;
+    stream.connection = 77;
+    keep(&recorder, &plan, vec![stream]);
+    assert!(
+        !recorder
+            .rings()
+            .slowest
+            .of("slow")
+            .iter()
+            .any(|it| it.record.connection == 77)
+    );
+
+    // An hour later the night is over: the next that is slow takes its place, however much faster it is.
+    let mut later = batch(&plan, vec![lasting(record(Some(1)), second)]);
+    later.wall = crate::telemetry::wall::Wall::new(
+        later.wall.instant(),
+        later.wall.unix(later.wall.instant()) + Duration::from_secs(3_700),
+    );
+    recorder.keep(later);
+    assert_eq!(recorder.rings().slowest.of("slow").len(), 1);
+}
+
+#[test]
+fn a_minutes_sample_is_drawn_fairly() {
+    fastrand::seed(11);
+    let plan = Arc::new(plan(&["a"]));
+    let mut hits = [0_u32; 1_000];
+    for _ in 0..200 {
+        let recorder = recorder(16 << 20);
+        let mut whole = batch(&plan, numbered(0, 0..1_000));
+        let wall = whole.wall;
+        whole.wall = crate::telemetry::wall::Wall::new(wall.instant(), Duration::from_secs(90));
+        recorder.keep(whole);
+        let minutes = recorder.minutes();
+        let seen: u64 = minutes.iter().map(|it| it.seen).sum();
+        assert_eq!(seen, 1_000);
+        for minute in minutes {
+            let kept: BTreeSet<u64> = minute.kept.iter().map(|it| it.number).collect();
+            assert_eq!(kept.len(), minute.kept.len(), "none is in it twice");
+            for kept in minute.kept {
+                hits[usize::try_from(kept.record.connection).expect("small")] += 1;
+            }
+        }
+    }
+    let all: u32 = hits.iter().sum();
+    let mean = f64::from(all) / 1_000.0;
+    // Each was drawn by chance `mean / 200` in 200 draws: the squares add up to about 999.
+    let spread: f64 = hits.iter().map(|it| (f64::from(*it) - mean).powi(2)).sum();
+    let chi = spread / (mean * (1.0 - mean / 200.0));
+    assert!((850.0..1_150.0).contains(&chi), "{chi} at a mean of {mean}");
+    let early: u32 = hits[..500].iter().sum();
+    assert!((f64::from(early) / f64::from(all) - 0.5).abs() < 0.02);
+}
+
+#[test]
+fn thirty_minutes_are_kept_and_a_late_record_finds_its_own() {
+    let recorder = recorder(64 << 20);
+    let plan = Arc::new(plan(&["a"]));
+    let at = |minute: u64| {
+        let mut batch = batch(
+            &plan,
+            vec![lasting(record(Some(0)), Duration::from_millis(1))],
+        );
+        let unix = Duration::from_secs(minute * 60 + 30);
+        batch.wall = crate::telemetry::wall::Wall::new(batch.records[0].started, unix);
+        recorder.keep(batch);
+    };
+    (100..140).for_each(at);
+    at(138);
+    at(109); // which nobody keeps any more
+    let minutes = recorder.minutes();
+    let numbers: Vec<u64> = minutes.iter().map(|it| it.number).collect();
+    assert_eq!(numbers, (110..140).collect::<Vec<_>>());
+    assert_eq!(minutes[28].seen, 2);
+    at(10); // the clock was set right by more than half an hour
+    assert_eq!(recorder.minutes().len(), 1);
+}
+
+#[test]
+fn finds_by_route_outcome_length_time_endpoint_and_trace() {
+    let recorder = recorder(64 << 20);
+    let plan = Arc::new(plan(&["checkout", "web"]));
+    let mut refused = record(Some(1));
+    refused.outcome = Outcome::ConnectionRefused;
+    refused.detail = "connect: refused";
+    let mut slow = lasting(retried(record(Some(0))), Duration::from_secs(2));
+    slow.kept = Some(KeepReason::Retried);
+    let id = slow.trace.trace_id;
+    recorder.keep(batch(&plan, vec![refused, slow, record(None)]));
+    let all = Query::default;
+    let count = |query: Query| asked(&recorder, &query).len();
+    let route = |name: &str| Query {
+        route: Some(name.to_owned()),
+        ..all()
+    };
+    let endpoint = |address: &str| Query {
+        endpoint: Some(address.to_owned()),
+        ..all()
+    };
+    assert_eq!(count(route("web")), 1);
+    assert_eq!(count(route("_unmatched")), 1);
+    assert_eq!(count(route("none")), 0);
+    assert_eq!(count(endpoint("127.0.0.1:9001")), 2);
+    assert_eq!(count(endpoint("127.0.0.1:9002")), 1);
+    let now = std::time::SystemTime::now();
+    let now = now
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970");
+    let hour = Duration::from_secs(3600);
+    for (since, until, wanted) in [
+        (Some(now - hour), None, 3),
+        (Some(now + hour), None, 0),
+        (None, Some(now - hour), 0),
+        (None, Some(now + hour), 3),
+    ] {
+        assert_eq!(
+            count(Query {
+                since,
+                until,
+                ..all()
+            }),
+            wanted
+        );
+    }
+    let outcome = Some(Outcome::Served);
+    assert_eq!(count(Query { outcome, ..all() }), 2);
+    let min_duration = Some(Duration::from_secs(1));
+    assert_eq!(
+        count(Query {
+            min_duration,
+            ..all()
+        }),
+        1
+    );
+    let trace_id = Some(id);
+    let found = asked(&recorder, &Query { trace_id, ..all() });
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["sampling_reason"], "retried");
+    assert_eq!(found[0]["attempt_phases"].as_array().map(Vec::len), Some(2));
+    let alone = recorder.exchange(id).expect("it is kept");
+    let alone: Value = serde_json::from_slice(&alone).expect("JSON");
+    assert_eq!(alone, found[0]);
+    assert!(recorder.exchange(TraceId::random()).is_none());
+    assert_eq!(
+        asked(&recorder, &route("web"))[0]["detail"],
+        "connect: refused"
+    );
+}
+
+#[test]
+fn questions_and_records_do_not_get_in_each_others_way() {
+    let recorder = recorder(2 << 20);
+    let plan = Arc::new(plan(&["a", "b"]));
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            for _ in 0..50 {
+                let found = recorder.find(&Query::default());
+                let numbers: Vec<u64> = found.iter().map(|it| it.number).collect();
+                assert!(
+                    numbers.windows(2).all(|pair| pair[0] > pair[1]),
+                    "once each, in order"
+                );
+            }
+        });
+        for from in 0..100 {
+            keep(&recorder, &plan, failed(0, from * 64..from * 64 + 64));
+            keep(&recorder, &plan, numbered(1, from * 64..from * 64 + 64));
+        }
+        asking.join().expect("no panic");
+    });
+    let figures = recorder.figures();
+    assert!(figures.bytes <= 2 << 20, "{figures:?}");
+}
+
+/// A folder of its own for each test, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("sightglass-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("created");
+        Self(path)
+    }
+
+    fn recorder(&self) -> Arc<Recorder> {
+        Recorder::new(&config::Recorder {
+            dump: Some(self.0.clone()),
+            ..config::Recorder::default()
+        })
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).expect("it can be read");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();
+        let mut names: Vec<String> = entries
+            .map(|entry| name(entry).to_string_lossy().into_owned())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_dump_holds_every_exchange_once_after_a_head() {
+    let folder = Folder::new("dump");
+    let recorder = folder.recorder();
+    let plan = Arc::new(plan(&["checkout"]));
+    keep(&recorder, &plan, failed(0, 0..700));
+    keep(&recorder, &plan, numbered(0, 700..1_500));
+    let dumped = recorder.dump_now("asked for by a test").expect("written");
+    assert_eq!(dumped.exchanges, 1_500);
+    let text = std::fs::read_to_string(&dumped.file).expect("it is there");
+    let mut lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let head = lines.next().expect("a head");
+    assert_eq!(head["sightglass_recorder"], 1);
+    assert_eq!(
+        (&head["why"], &head["config_hash"]),
+        (&"asked for by a test".into(), &"abc123".into())
+    );
+    let numbers: BTreeSet<u64> = lines
+        .map(|it| it["connection"].as_u64().expect("a number"))
+        .collect();
+    assert!(numbers.into_iter().eq(0..1_500));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(&dumped.file)
+            .expect("it is there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn ten_dumps_are_kept_and_what_was_left_half_goes() {
+    let folder = Folder::new("ten");
+    let recorder = folder.recorder();
+    for year in 2000..2014 {
+        let name = format!("sightglass-recorder-{year}0101T000000.000Z.jsonl");
+        std::fs::write(folder.0.join(name), "old").expect("written");
+    }
+    let half = "sightglass-recorder-20200101T000000.000Z.jsonl.part";
+    for name in [half, "somebody-elses.jsonl"] {
+        std::fs::write(folder.0.join(name), "").expect("written");
+    }
+    recorder.dump_now("test").expect("written");
+    let files = folder.files();
+    assert_eq!(files.len(), 11, "{files:?}");
+    assert!(files.contains(&"somebody-elses.jsonl".to_owned()));
+    assert!(
+        files[0].contains("2005") && !files.contains(&half.to_owned()),
+        "{files:?}"
+    );
+}
+
+#[test]
+fn the_process_dumps_by_itself_at_most_every_ten_minutes() {
+    let folder = Folder::new("pause");
+    let recorder = folder.recorder();
+    for _ in 0..5 {
+        recorder.dump("the budget burns".to_owned());
+    }
+    let written = || folder.files().iter().any(|name| name.ends_with(".jsonl"));
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !written() && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    assert_eq!(folder.files().len(), 1);
+    recorder.dump("again".to_owned());
+    recorder
+        .dump_now("who asks need not wait")
+        .expect("written");
+    assert_eq!(folder.files().len(), 2);
+}
+
+#[test]
+fn a_folder_that_is_not_there_costs_the_dump_alone() {
+    let folder = Folder::new("gone");
+    let recorder = folder.recorder();
+    std::fs::remove_dir_all(&folder.0).expect("removed");
+    let error = recorder.dump_now("test").expect_err("there is no folder");
+    assert!(error.to_string().starts_with("cannot write "), "{error}");
+    std::fs::create_dir_all(&folder.0).expect("created");
+    recorder.dump_now("test").expect("it works again");
+    let none = super::Recorder::new(&config::Recorder::default());
+    assert!(matches!(none.dump_now("test"), Err(DumpError::NoFolder)));
+}
+
+/// `cargo test --release --lib recorder::tests::cost -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_keeping_and_asking() {
+    let recorder = recorder(64 << 20);
+    let plan = Arc::new(plan(&["a", "b"]));
+    let records = numbered(0, 0..500_000);
+    let started = std::time::Instant::now();
+    keep(&recorder, &plan, records);
+    println!("keep: {:?} an exchange", started.elapsed() / 500_000);
+    println!("{:?}", recorder.figures());
+    let query = Query {
+        filter: Some(
+            Filter::read("status>=500 && route==\"a\" && phase.wait>200ms").expect("a filter"),
+        ),
+        ..Query::default()
+    };
+    let started = std::time::Instant::now();
+    assert!(recorder.find(&query).is_empty());
+    println!("a question that finds nothing: {:?}", started.elapsed());
+}
