@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{self, App, StartError};
 use crate::config::{self, ArgumentError, LoadError};
 use crate::demo::{self, DemoError, DemoOptions};
+use crate::top::{self, TopError, TraceOptions};
 
 /// An observability-first reverse proxy: every request seen, for little more than a bare proxy costs.
 #[derive(Debug, Parser)]
@@ -49,6 +50,10 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Show one recorded exchange: its waterfall and what was decided
+    ///
+    /// Asks the admin port of a running proxy, or reads a file that its flight recorder has written.
+    Trace(Trace),
     /// See it work: small services with real faults, a load, the proxy, the dashboard
     Demo(Demo),
 }
@@ -99,6 +104,25 @@ struct Demo {
     seconds: Option<u64>,
 }
 
+#[derive(Debug, Args)]
+struct Trace {
+    /// The trace id: 32 hexadecimal digits, as trace_id in the access log
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The admin port
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
+    admin: String,
+    /// A file whose first line is the admin port's token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// A dump of the flight recorder, to look there instead
+    #[arg(long, value_name = "DUMP", conflicts_with_all = ["admin", "token_file"])]
+    file: Option<PathBuf>,
+    /// Print the JSON as it is
+    #[arg(long)]
+    json: bool,
+}
+
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
@@ -110,6 +134,8 @@ enum CliError {
     Start(#[from] StartError),
     #[error(transparent)]
     Demo(#[from] DemoError),
+    #[error(transparent)]
+    Top(#[from] TopError),
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
 }
@@ -123,6 +149,7 @@ impl Cli {
         let done = match self.command {
             Command::Run(run) => run.run(),
             Command::Check { file } => return check(&file),
+            Command::Trace(trace) => top::trace(&trace.options()).map_err(CliError::from),
             Command::Demo(demo) => demo::run(demo.options()).map_err(CliError::from),
         };
         match done {
@@ -164,6 +191,20 @@ impl Run {
             }
         };
         Ok(app::run(app)?)
+    }
+}
+
+// === impl Trace ===
+
+impl Trace {
+    fn options(self) -> TraceOptions {
+        TraceOptions {
+            id: self.id,
+            admin: self.admin,
+            token_file: self.token_file,
+            file: self.file,
+            json: self.json,
+        }
     }
 }
 

@@ -18,7 +18,7 @@
 //! telemetry       the only room that observes
 //! exchange        the nouns of one exchange
 //! config          the nouns of what the user asked
-//! demo            a client of the whole binary
+//! top demo        clients of the admin port, and of the whole binary
 //! ```
 //!
 //! # Where to start reading
@@ -39,4 +39,5 @@ pub mod proxy;
 pub mod server;
 pub mod telemetry;
 pub mod tls;
+pub mod top;
 pub mod upstream;

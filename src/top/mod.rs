@@ -1,0 +1,102 @@
+//! Clients of the admin port, for the terminal: `sightglass trace ID`.
+//!
+//! ```text
+//! port       an answer of the admin port, over HTTP
+//! dump       an exchange of a file that the flight recorder has written
+//! waterfall  an exchange as people read it
+//! ```
+//!
+//! What is shown is made of the JSON that everybody can ask for: this room knows nothing of the proxy's inside, so that it
+//! can look at another version of it. Every text in it may be a stranger's, and is made harmless for the terminal here.
+
+mod dump;
+mod port;
+mod waterfall;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+pub use dump::DumpError;
+pub use port::PortError;
+
+/// What to look for, and where.
+#[derive(Clone, Debug)]
+pub struct TraceOptions {
+    /// The trace id: 32 hexadecimal digits.
+    pub id: String,
+    /// The admin port's address, such as `http://127.0.0.1:9901`.
+    pub admin: String,
+    /// The file whose first line is the admin port's bearer token.
+    pub token_file: Option<PathBuf>,
+    /// A dump, to look there and not at the admin port.
+    pub file: Option<PathBuf>,
+    /// Whether to print the JSON as it is.
+    pub json: bool,
+}
+
+/// Why an exchange cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum TopError {
+    /// That is no trace id.
+    #[error("{0:?} is no trace id: 32 hexadecimal digits, as trace_id in the access log")]
+    NoId(String),
+    /// Nobody knows it.
+    #[error("{place} has no exchange of trace {id}")]
+    Unknown {
+        /// The trace.
+        id: String,
+        /// Who was asked.
+        place: String,
+    },
+    /// The admin port was asked.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// A dump was read.
+    #[error(transparent)]
+    Dump(#[from] DumpError),
+    /// There was an answer that is none.
+    #[error("{place} did not answer with an exchange")]
+    NoExchange {
+        /// Who was asked.
+        place: String,
+    },
+    /// Nobody takes the output.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// Prints the waterfall and the decisions of one recorded exchange.
+///
+/// # Errors
+/// Where the exchange is not known, or who should know it cannot be asked.
+pub fn trace(options: &TraceOptions) -> Result<(), TopError> {
+    let id = options.id.to_ascii_lowercase();
+    if id.len() != 32 || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(TopError::NoId(options.id.clone()));
+    }
+    let (found, place) = match &options.file {
+        Some(file) => (dump::exchange(file, &id)?, file.display().to_string()),
+        None => {
+            let path = format!("/api/v1/exchanges/{id}");
+            let token = options.token_file.as_deref();
+            (
+                port::get(&options.admin, &path, token)?,
+                options.admin.clone(),
+            )
+        }
+    };
+    let Some(text) = found else {
+        return Err(TopError::Unknown { id, place });
+    };
+    let mut out = io::stdout().lock();
+    if options.json {
+        out.write_all(&text)?;
+        return Ok(out.write_all(b"\n")?);
+    }
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_coloured = out.is_terminal() && !is_plain;
+    let Ok(exchange) = serde_json::from_slice(&text) else {
+        return Err(TopError::NoExchange { place });
+    };
+    Ok(out.write_all(waterfall::draw(&exchange, is_coloured).as_bytes())?)
+}
