@@ -19,6 +19,7 @@ use crate::config::{
 };
 use crate::telemetry::looks_secret;
 
+mod series;
 mod tls;
 
 /// What stands in place of a secret.
@@ -245,13 +246,10 @@ fn telemetry(it: &Telemetry) -> Value {
         let baggage = asked.baggage.then_some("baggage");
         formats.chain(baggage).collect::<Vec<_>>()
     });
-    let otlp = it.traces.otlp.as_ref().map(|otlp| {
-        let protocol = match otlp.protocol {
-            OtlpProtocol::Grpc => "grpc",
-            OtlpProtocol::Http => "http",
-        };
-        json!({"endpoint": otlp.endpoint, "protocol": protocol})
-    });
+    let otlp =
+        it.traces.otlp.as_ref().map(
+            |otlp| json!({"endpoint": otlp.endpoint, "protocol": otlp_protocol(otlp.protocol)}),
+        );
     let output = match &it.access_log.output {
         LogOutput::Stdout => json!("stdout"),
         LogOutput::Stderr => json!("stderr"),
@@ -285,9 +283,16 @@ fn telemetry(it: &Telemetry) -> Value {
         "access_log": {"output": output, "format": format, "sample": it.access_log.sample.to_string(), "filter": it.access_log.filter},
         "recorder": {"memory": it.recorder.memory.to_string(), "dump": it.recorder.dump},
         "headers": texts(&it.headers),
-        "metrics": {"exemplars": it.exemplars},
+        "metrics": series::page(it),
         "server_timing": it.server_timing,
     })
+}
+
+fn otlp_protocol(protocol: OtlpProtocol) -> &'static str {
+    match protocol {
+        OtlpProtocol::Grpc => "grpc",
+        OtlpProtocol::Http => "http",
+    }
 }
 
 fn admin(it: &Admin) -> Value {

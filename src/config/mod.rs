@@ -38,6 +38,7 @@ mod retry;
 mod route;
 mod route_match;
 mod secret;
+mod series;
 mod slo;
 mod telemetry;
 mod traces;
@@ -71,6 +72,7 @@ pub use route::{
     HeaderEdits, HostPattern, Match, PathPattern, Rewrite, Route, RouteTimeouts, Split, Tunnels,
 };
 pub use secret::Secret;
+pub use series::{FREE_LABELS, HOST_LABEL, Metrics, Push};
 pub use slo::{FAST_BURN, LatencyObjective, Slo};
 pub use telemetry::Telemetry;
 pub use traces::{Otlp, OtlpProtocol, Traces};

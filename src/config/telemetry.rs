@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::access_log::{AccessLog, AccessLogWritten};
 use super::notes::At;
 use super::recorder::{self, Recorder, RecorderWritten};
+use super::series::{Metrics, MetricsWritten};
 use super::traces::{Traces, TracesWritten};
 
 /// What is told, to whom, and how much of it.
@@ -23,6 +24,8 @@ pub struct Telemetry {
     pub headers: Vec<HeaderName>,
     /// Whether latency histograms carry exemplars (default true).
     pub exemplars: bool,
+    /// What else the metrics carry, how many series they may be, and to whom they are pushed.
+    pub metrics: Metrics,
     /// Whether responses carry `Server-Timing` (default false).
     pub server_timing: bool,
 }
@@ -36,6 +39,7 @@ impl Default for Telemetry {
             recorder: Recorder::default(),
             headers: Vec::new(),
             exemplars: true,
+            metrics: Metrics::default(),
             server_timing: false,
         }
     }
@@ -70,15 +74,6 @@ pub(super) struct TelemetryWritten {
     server_timing: Option<bool>,
 }
 
-/// What the metrics carry.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MetricsWritten {
-    /// Whether latency histograms carry exemplars (default true).
-    #[serde(default)]
-    exemplars: Option<bool>,
-}
-
 // === Checks ===
 
 impl TelemetryWritten {
@@ -97,6 +92,7 @@ impl TelemetryWritten {
             recorder: self.recorder.check(&at.key("recorder")),
             headers: recorder::check_headers(&self.headers, &at.key("headers")),
             exemplars: self.metrics.exemplars.unwrap_or(default.exemplars),
+            metrics: self.metrics.check(&at.key("metrics")),
             server_timing: self.server_timing.unwrap_or(default.server_timing),
         }
     }

@@ -105,7 +105,7 @@ pub(super) struct OtlpWritten {
 /// The flavour of OTLP.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum OtlpProtocolWritten {
+pub(super) enum OtlpProtocolWritten {
     /// OTLP/gRPC, port 4317 by custom.
     Grpc,
     /// OTLP/HTTP with protobuf, port 4318 by custom.
@@ -152,35 +152,44 @@ impl TracesWritten {
 
 impl OtlpWritten {
     pub(super) fn check(&self, at: &At<'_>) -> Option<Otlp> {
-        let port = match check_otlp_url(&self.endpoint) {
-            Ok(address) => address.port,
-            Err(names::AddressError { what, hint }) => {
-                at.key("endpoint").error_hint(what, hint);
-                return None;
-            }
-        };
-        let protocol = match self.protocol {
-            Some(OtlpProtocolWritten::Grpc) => OtlpProtocol::Grpc,
-            Some(OtlpProtocolWritten::Http) => OtlpProtocol::Http,
-            None if port == 4318 => OtlpProtocol::Http,
-            None => OtlpProtocol::Grpc,
-        };
-        match (protocol, port) {
-            (OtlpProtocol::Grpc, 4318) => at.key("protocol").warn(
-                "port 4318 is by custom OTLP over HTTP",
-                "write protocol: http, or port 4317",
-            ),
-            (OtlpProtocol::Http, 4317) => at.key("protocol").warn(
-                "port 4317 is by custom OTLP over gRPC",
-                "write protocol: grpc, or port 4318",
-            ),
-            _ => {}
-        }
-        Some(Otlp {
-            endpoint: self.endpoint.trim_end_matches('/').to_owned(),
-            protocol,
-        })
+        check_otlp(&self.endpoint, self.protocol, at)
     }
+}
+
+/// A collector, as `endpoint` and `protocol` name it.
+pub(super) fn check_otlp(
+    endpoint: &str,
+    protocol: Option<OtlpProtocolWritten>,
+    at: &At<'_>,
+) -> Option<Otlp> {
+    let port = match check_otlp_url(endpoint) {
+        Ok(address) => address.port,
+        Err(names::AddressError { what, hint }) => {
+            at.key("endpoint").error_hint(what, hint);
+            return None;
+        }
+    };
+    let protocol = match protocol {
+        Some(OtlpProtocolWritten::Grpc) => OtlpProtocol::Grpc,
+        Some(OtlpProtocolWritten::Http) => OtlpProtocol::Http,
+        None if port == 4318 => OtlpProtocol::Http,
+        None => OtlpProtocol::Grpc,
+    };
+    match (protocol, port) {
+        (OtlpProtocol::Grpc, 4318) => at.key("protocol").warn(
+            "port 4318 is by custom OTLP over HTTP",
+            "write protocol: http, or port 4317",
+        ),
+        (OtlpProtocol::Http, 4317) => at.key("protocol").warn(
+            "port 4317 is by custom OTLP over gRPC",
+            "write protocol: grpc, or port 4318",
+        ),
+        _ => {}
+    }
+    Some(Otlp {
+        endpoint: endpoint.trim_end_matches('/').to_owned(),
+        protocol,
+    })
 }
 
 /// The address in the URL of a collector, `http://host:port` and nothing else.

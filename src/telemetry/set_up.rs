@@ -90,10 +90,10 @@ impl Telemetry {
         let telemetry = &plan.telemetry;
         let environment = Arc::new(Environment::of_process());
         let ledger = Arc::new(Ledger::default());
-        let catalogue = Catalogue::new();
+        let catalogue = Catalogue::of(&telemetry.metrics);
         let runtimes = Arc::new(Runtimes::default());
         runtimes.register("control", control);
-        let scraper = Arc::new(Scraper::install(&catalogue, &runtimes)?);
+        let scraper = Arc::new(Scraper::install(&catalogue, &runtimes, &telemetry.metrics)?);
         super::event::describe();
 
         let traces = Traces::new(&telemetry.traces, &environment);

@@ -2,6 +2,7 @@
 //! ([`readers`]).
 
 mod mixed;
+mod native;
 mod readers;
 
 use std::collections::{BTreeMap, BTreeSet};

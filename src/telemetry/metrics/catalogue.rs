@@ -13,7 +13,7 @@ use super::Counter;
 use super::family::{self, Family, Kind};
 use super::histogram::{DURATIONS, Histogram, Snapshot};
 use super::page::{Draw, Page};
-use crate::config::{Name, Plan, Route};
+use crate::config::{Metrics, Name, Plan, Route};
 use crate::exchange::Gauge;
 use crate::telemetry::label;
 
@@ -21,6 +21,8 @@ use crate::telemetry::label;
 #[derive(Debug, Default)]
 pub struct Catalogue {
     series: Mutex<Series>,
+    /// Whether latencies are counted in native buckets as well.
+    has_native: bool,
 }
 
 #[derive(Default)]
@@ -101,6 +103,15 @@ impl Catalogue {
         Arc::default()
     }
 
+    /// One without series, for what this configuration asks for.
+    #[must_use]
+    pub fn of(metrics: &Metrics) -> Arc<Self> {
+        Arc::new(Self {
+            series: Mutex::default(),
+            has_native: metrics.native_histograms,
+        })
+    }
+
     /// A configuration is in force: series of names that it does not have go. Call it after the graph was swapped.
     pub fn adopt(&self, plan: &Plan, generation: u32) {
         let mut series = self.lock();
@@ -160,8 +171,10 @@ impl Catalogue {
         };
         let mut series = self.lock();
         let is_shown = series.shows(&wanted);
+        let is_native = self.has_native && wanted.family.kind.is_native();
         cell(&mut series.histograms, wanted, is_shown, |known| {
-            known.map_or_else(|| Histogram::new(buckets), Histogram::beside)
+            let cell = known.map_or_else(|| Histogram::new(buckets), Histogram::beside);
+            if is_native { cell.with_native() } else { cell }
         })
     }
 

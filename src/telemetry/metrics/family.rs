@@ -49,6 +49,17 @@ impl Family {
 // === impl Kind ===
 
 impl Kind {
+    /// Whether it is told in native buckets as well: latencies. Phases are not: there are twelve of them a route, and they
+    /// answer "where", not "how much exactly".
+    #[must_use]
+    pub fn is_native(self) -> bool {
+        let of = |buckets: &Buckets| {
+            std::ptr::eq(buckets, &histogram::DURATIONS)
+                || std::ptr::eq(buckets, &histogram::OVERHEADS)
+        };
+        matches!(self, Self::Histogram(buckets) if of(buckets))
+    }
+
     /// The word of both exposition formats.
     #[must_use]
     pub fn as_str(self) -> &'static str {

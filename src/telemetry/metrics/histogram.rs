@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::exemplar::{Exemplar, Mark, Slots};
+use super::native::{Native, NativeSnapshot};
 use crate::exchange::{SpanId, TraceId};
 
 /// The upper bounds of a histogram's buckets, ascending; one more, without bound, follows them.
@@ -33,6 +34,8 @@ pub struct Histogram {
     buckets: &'static Buckets,
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
+    /// The same samples in native buckets, where they are wanted.
+    native: Option<Box<Native>>,
     /// Shared by all cells of the series; there from the first exemplar on.
     exemplars: Arc<OnceLock<Slots>>,
 }
@@ -44,6 +47,8 @@ pub struct Snapshot {
     pub counts: Vec<u64>,
     /// The sum of the samples, in the unit that is observed.
     pub sum: u64,
+    /// The same samples in native buckets, where there are any.
+    pub native: Option<NativeSnapshot>,
     /// What each bucket shows as its exemplar; empty where there are none.
     pub exemplars: Vec<Option<Exemplar>>,
 }
@@ -195,6 +200,7 @@ impl Histogram {
             buckets,
             counts: buckets.labels.iter().map(|_| AtomicU64::new(0)).collect(),
             sum: AtomicU64::new(0),
+            native: None,
             exemplars: Arc::default(),
         }
     }
@@ -205,6 +211,15 @@ impl Histogram {
         Self {
             exemplars: Arc::clone(&cell.exemplars),
             ..Self::new(cell.buckets)
+        }
+    }
+
+    /// The same with native buckets as well. For one that observes nanoseconds.
+    #[must_use]
+    pub fn with_native(self) -> Self {
+        Self {
+            native: Some(Box::default()),
+            ..self
         }
     }
 
@@ -221,6 +236,9 @@ impl Histogram {
             add(count, 1);
         }
         add(&self.sum, value);
+        if let Some(native) = &self.native {
+            native.observe(value);
+        }
         place
     }
 
@@ -240,6 +258,9 @@ impl Histogram {
 
     /// Adds its samples to `to`.
     pub fn add_to(&self, to: &mut Snapshot) {
+        if let Some(native) = &self.native {
+            native.add_to(to.native.get_or_insert_default());
+        }
         for (sum, count) in to.counts.iter_mut().zip(&self.counts) {
             *sum += count.load(Ordering::Relaxed);
         }
@@ -270,6 +291,7 @@ impl Snapshot {
         Self {
             counts: vec![0; buckets.labels.len()],
             sum: 0,
+            native: None,
             exemplars: Vec::new(),
         }
     }

@@ -16,8 +16,10 @@ mod facade;
 pub mod family;
 pub mod histogram;
 mod meter;
+pub mod native;
 mod page;
 mod process;
+mod protobuf;
 mod scrape;
 pub(in crate::telemetry) mod tally;
 

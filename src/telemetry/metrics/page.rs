@@ -1,4 +1,5 @@
-//! One page of `/metrics`, in either exposition format: Prometheus text 0.0.4, or OpenMetrics 1.0 with exemplars.
+//! One page of `/metrics`, in one of three exposition formats: Prometheus text 0.0.4, OpenMetrics 1.0 with exemplars, or
+//! [messages](super::protobuf) with native histograms.
 //!
 //! Families are put together by name whoever brings them (the catalogue, the exporter of the facade, somebody who draws),
 //! so that none can be there twice, and are written in the order of their names: two pages compare line by line. Both
@@ -9,6 +10,7 @@ use std::fmt::Write;
 
 use super::family::{self, Family};
 use super::histogram::{Buckets, Snapshot};
+use super::protobuf::{self, Metric, MetricFamily, MetricType};
 
 /// Knows something that is asked for at each scrape instead of being counted all the time.
 pub trait Draw: Send + Sync {
@@ -23,12 +25,16 @@ pub enum Format {
     Text,
     /// OpenMetrics 1.0.
     OpenMetrics,
+    /// Messages of Prometheus, with native histograms.
+    Protobuf,
 }
 
 /// A page that is being made.
 #[derive(Debug)]
 pub struct Page {
     format: Format,
+    /// Whether histograms that are native ones keep their classic buckets as messages.
+    is_classic: bool,
     sections: BTreeMap<String, Section>,
 }
 
@@ -39,6 +45,8 @@ struct Section {
     help: String,
     /// Histograms of ours, already in order.
     body: String,
+    /// The same as messages.
+    messages: Vec<Metric>,
     /// Anything else: all lines of one label set, to be sorted.
     chunks: Vec<String>,
 }
@@ -71,20 +79,32 @@ impl Format {
     /// OpenMetrics is given only to whoever names it.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
-        let mut best = (0.0, 0.0);
+        let (mut text, mut open, mut protobuf) = (0.0_f64, 0.0_f64, 0.0_f64);
         for range in accept.split(',') {
             let mut parameters = range.split(';').map(str::trim);
             let media = parameters.next().unwrap_or_default();
             let weight = parameters
+                .clone()
                 .find_map(|parameter| parameter.strip_prefix("q=")?.parse::<f64>().ok())
                 .unwrap_or(1.0);
             if media.eq_ignore_ascii_case("application/openmetrics-text") {
-                best.0 = weight.max(best.0);
+                open = open.max(weight);
             } else if media.eq_ignore_ascii_case("text/plain") {
-                best.1 = weight.max(best.1);
+                text = text.max(weight);
+            } else if media.eq_ignore_ascii_case("application/vnd.google.protobuf")
+                && [
+                    "proto=io.prometheus.client.MetricFamily",
+                    "encoding=delimited",
+                ]
+                .iter()
+                .all(|wanted| parameters.clone().any(|parameter| parameter == *wanted))
+            {
+                protobuf = protobuf.max(weight);
             }
         }
-        if best.0 > 0.0 && best.0 >= best.1 {
+        if protobuf > 0.0 && protobuf >= open.max(text) {
+            Self::Protobuf
+        } else if open > 0.0 && open >= text {
             Self::OpenMetrics
         } else {
             Self::Text
@@ -97,6 +117,7 @@ impl Format {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Protobuf => protobuf::CONTENT_TYPE,
         }
     }
 }
@@ -109,7 +130,17 @@ impl Page {
     pub fn new(format: Format) -> Self {
         Self {
             format,
+            is_classic: true,
             sections: BTreeMap::new(),
+        }
+    }
+
+    /// The same, without the classic buckets of histograms that have native ones, where messages are written.
+    #[must_use]
+    pub fn without_classic(self) -> Self {
+        Self {
+            is_classic: false,
+            ..self
         }
     }
 
@@ -142,6 +173,11 @@ impl Page {
         buckets: &'static Buckets,
         all: &Snapshot,
     ) {
+        if self.format == Format::Protobuf {
+            let message = protobuf::histogram(labels, buckets, all, self.is_classic);
+            self.section(family).messages.push(message);
+            return;
+        }
         let has_exemplars = self.format == Format::OpenMetrics;
         let out = &mut self.section(family).body;
         let mut digits = itoa::Buffer::new();
@@ -199,6 +235,40 @@ impl Page {
         section.chunks.push(chunk);
     }
 
+    /// The page as it is sent.
+    #[must_use]
+    pub fn bytes(self) -> Vec<u8> {
+        match self.format {
+            Format::Protobuf => protobuf::page(&self.families()),
+            Format::Text | Format::OpenMetrics => self.finish().into_bytes(),
+        }
+    }
+
+    /// The messages of a page of [`Format::Protobuf`].
+    #[must_use]
+    pub(super) fn families(self) -> Vec<MetricFamily> {
+        let mut families = Vec::with_capacity(self.sections.len());
+        for (name, mut section) in self.sections {
+            section.sort();
+            let kind = match section.kind {
+                "counter" => MetricType::Counter,
+                "gauge" => MetricType::Gauge,
+                "histogram" => MetricType::Histogram,
+                _ => MetricType::Untyped,
+            };
+            let mut metric = section.messages;
+            let written = section.chunks.iter();
+            metric.extend(written.filter_map(|chunk| protobuf::series(chunk, kind)));
+            families.push(MetricFamily {
+                name,
+                help: section.help,
+                kind: kind.into(),
+                metric,
+            });
+        }
+        families
+    }
+
     /// The text.
     #[must_use]
     pub fn finish(self) -> String {
@@ -240,7 +310,7 @@ impl Format {
         let Section { kind, help, .. } = section;
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         match self {
-            Self::Text => {
+            Self::Text | Self::Protobuf => {
                 let kind = if *kind == "unknown" { "untyped" } else { kind };
                 let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
             }

@@ -10,6 +10,7 @@ use super::facade;
 use super::page::{Format, Page};
 use super::process::{self, ProcessFigures, Runtimes};
 use super::{Catalogue, histogram};
+use crate::config::Metrics;
 
 /// Makes the page.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Scraper {
     process: ProcessFigures,
     catalogue: Arc<Catalogue>,
     runtimes: Arc<Runtimes>,
+    /// Whether native histograms keep their classic buckets as messages.
+    is_classic: bool,
 }
 
 /// Why the metrics could not be set up.
@@ -41,9 +44,13 @@ impl Scraper {
     pub fn install(
         catalogue: &Arc<Catalogue>,
         runtimes: &Arc<Runtimes>,
+        metrics: &Metrics,
     ) -> Result<Self, SetUpError> {
         let recorder = recorder()?;
-        let scraper = Self::new(recorder.handle(), catalogue, runtimes);
+        let scraper = Self {
+            is_classic: metrics.classic_buckets,
+            ..Self::new(recorder.handle(), catalogue, runtimes)
+        };
         metrics::set_global_recorder(recorder).map_err(|_| SetUpError::Taken)?;
         scraper.say_constants();
         Ok(scraper)
@@ -59,6 +66,7 @@ impl Scraper {
             process: ProcessFigures::default(),
             catalogue: Arc::clone(catalogue),
             runtimes: Arc::clone(runtimes),
+            is_classic: true,
         }
     }
 
@@ -78,14 +86,22 @@ impl Scraper {
     /// The page in the format that `Accept` asks for, and its `Content-Type`. Blocks for a few milliseconds where there
     /// are many series; never a worker.
     #[must_use]
-    pub fn page(&self, accept: &str) -> (&'static str, String) {
+    pub fn page(&self, accept: &str) -> (&'static str, Vec<u8>) {
         let format = Format::accepted(accept);
+        (format.content_type(), self.draw(format).bytes())
+    }
+
+    /// Everything that there is to tell, drawn.
+    fn draw(&self, format: Format) -> Page {
         let mut page = Page::new(format);
+        if !self.is_classic {
+            page = page.without_classic();
+        }
         self.process.collect();
         self.runtimes.collect();
         facade::draw(&self.exporter.render(), &mut page);
         self.catalogue.draw(&mut page);
-        (format.content_type(), page.finish())
+        page
     }
 
     /// What the exporter wants done every few seconds, or samples of its histograms pile up.

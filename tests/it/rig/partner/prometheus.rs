@@ -21,6 +21,15 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts it and scrapes `/metrics` there each second; none where it is not installed.
     pub(crate) fn start(scraped: SocketAddr) -> Option<Self> {
+        Self::start_with(scraped, "exemplar-storage")
+    }
+
+    /// The same, which asks for messages and keeps native histograms.
+    pub(crate) fn start_native(scraped: SocketAddr) -> Option<Self> {
+        Self::start_with(scraped, "exemplar-storage,native-histograms")
+    }
+
+    fn start_with(scraped: SocketAddr, features: &str) -> Option<Self> {
         let path = partner("prometheus")?;
         let dir = TempDir::new().expect("a temporary directory can be made");
         let port = Reserved::new();
@@ -42,7 +51,7 @@ scrape_configs:
                 dir.path().join("data").display()
             ))
             .arg(format!("--web.listen-address={address}"))
-            .arg("--enable-feature=exemplar-storage")
+            .arg(format!("--enable-feature={features}"))
             .arg("--log.level=warn");
         let mut program = Program::start("prometheus", command);
         program.wait_ready(START, |_| {
