@@ -26,7 +26,7 @@ use super::sanitize::{ListenerRules, Sanitize};
 use super::upgrade::Upgrade;
 use crate::config::{self, Plan};
 use crate::exchange::Gauge;
-use crate::telemetry::trace::Traces;
+use crate::telemetry::trace::{HeadShare, Traces};
 use crate::telemetry::{Desk, ObserveAttempt, ObserveExchange, RouteMeters};
 use crate::upstream::{Balance, Forward, Pools, Upstream};
 
@@ -96,8 +96,8 @@ pub fn front(
         .iter()
         .zip(routes)
         .map(|(route, own)| {
-            let propagation = traces.propagation();
-            route_stack(plan, route, own, &pseudonym, propagation, pools)
+            let (head, propagation) = (traces.head_of(route), traces.propagation());
+            route_stack(plan, route, own, head, &pseudonym, propagation, pools)
         })
         .collect();
     let active: Vec<_> = (0..)
@@ -131,6 +131,7 @@ fn route_stack(
     plan: &Plan,
     route: &config::Route,
     parts: &RouteParts,
+    head: Option<HeadShare>,
     pseudonym: &str,
     propagation: config::Propagation,
     pools: &Pools,
@@ -191,7 +192,7 @@ fn route_stack(
         }))
         // The endpoint is known; this attempt's trace context goes upstream.
         .layer(layer_fn(|inner| {
-            ObserveAttempt::new(inner, propagation).sampling(route.traces.sample)
+            ObserveAttempt::new(inner, propagation).sampling(head)
         }))
         // Below the observer: a timed-out attempt is seen as one.
         .layer(layer_fn(|inner| AttemptTimeout::new(inner, per_try)))

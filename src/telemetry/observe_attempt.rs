@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tower::Service;
 
 use super::trace::{HeadShare, propagation};
-use crate::config::{Propagation, Share};
+use crate::config::Propagation;
 use crate::exchange::{AttemptFault, AttemptRequest, Exchange, Response, ServeAttempt, SpanId};
 
 /// Opens an attempt for each request that goes to an endpoint.
@@ -36,11 +36,8 @@ impl<S> ObserveAttempt<S> {
 
     /// With the route's own head share, where it has one: the head decision was taken before the route was known.
     #[must_use]
-    pub fn sampling(self, share: Option<Share>) -> Self {
-        Self {
-            head: share.map(HeadShare::new),
-            ..self
-        }
+    pub fn sampling(self, head: Option<HeadShare>) -> Self {
+        Self { head, ..self }
     }
 }
 
@@ -58,9 +55,12 @@ impl<S: ServeAttempt> Service<AttemptRequest> for ObserveAttempt<S> {
         let span_id = SpanId::random();
         exchange.begin_attempt(attempt.upstream, attempt.endpoint, span_id);
         if let Some(head) = &self.head {
-            exchange.note_sampled(|place| match place.is_callers_decision() {
-                false => place.is_forced || head.takes(place.trace_id),
-                true => place.is_sampled(),
+            exchange.note_sampled(|place| {
+                if place.is_forced || place.is_callers_decision() && head.follows_parents() {
+                    place.is_sampled()
+                } else {
+                    head.takes(place.trace_id)
+                }
             });
         }
         let headers = &mut attempt.request.head.headers;

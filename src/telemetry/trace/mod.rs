@@ -83,6 +83,12 @@ impl Traces {
         &self.head
     }
 
+    /// The head share of a route that says one of its own.
+    #[must_use]
+    pub fn head_of(&self, route: &config::Route) -> Option<HeadShare> {
+        route.traces.sample.map(|_| self.head.or_of(route))
+    }
+
     /// Which context headers are read and written.
     #[must_use]
     pub fn propagation(&self) -> Propagation {

@@ -209,8 +209,8 @@ pub(super) fn slower_than(plan: &Plan, route: &config::Route) -> SlowerThan {
 }
 
 /// The latency objective of a route, where it has one.
-fn objective(_route: &config::Route) -> Option<Duration> {
-    None // routes have no objectives yet
+fn objective(route: &config::Route) -> Option<Duration> {
+    Some(route.slo.as_ref()?.latency.as_ref()?.within)
 }
 
 // === impl Limit ===

@@ -99,6 +99,43 @@ fn a_rule_keeps_what_the_share_would_not() {
 }
 
 #[test]
+fn slow_is_what_is_slower_than_the_routes_own_live_percentile() {
+    let collector = Collector::start();
+    let upstream = Upstream::answering(|request| {
+        if request.target == "/slow" {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        reply(200, &[], "hello")
+    });
+    let config = Config::new(upstream.address())
+        .route("traces: {slower_than: p99}")
+        .telemetry(&traces(&collector, "grpc", ", sample: 0%"))
+        .telemetry(NO_EXEMPLARS);
+    let proxy = start(config);
+    let mut client = Client::connect(proxy.public());
+    let mut send = |count: usize| {
+        for _ in 0..count {
+            client.request("GET", "/", &[], b"");
+            assert_eq!(client.read_response().status, 200);
+        }
+    };
+    send(100);
+    get(proxy.public(), "/slow");
+    let lines = proxy.wait_log_lines(101);
+    assert!(lines.iter().all(|line| line["sampled"] == false), "too few");
+    send(900);
+    proxy.wait_until("a slow one that is kept", || {
+        get(proxy.public(), "/slow");
+        !collector.exchanges().is_empty()
+    });
+    for span in collector.exchanges() {
+        assert_eq!(span.text("sightglass.sampling.reason"), Some("slow"));
+    }
+    assert!(collector.exchanges().len() < 100, "about one in a hundred");
+    proxy.finish();
+}
+
+#[test]
 fn a_rule_that_is_off_keeps_nothing() {
     let (collector, upstream) = (Collector::start(), Upstream::status(500));
     let keep = ", sample: 0%, keep: {errors: false, retried: false}";
