@@ -14,8 +14,8 @@ use super::reply::{self, Reply};
 use super::upstreams::{balance, protocol};
 use crate::config::{
     Access, Admin, DurationWritten, HeaderEdits, HostPattern, LimitKey, Listener, LogFormat,
-    LogOutput, Match, OtlpProtocol, PathPattern, Plan, ProxyProtocol, RateLimit, Retry, Rewrite,
-    Route, Share, Slo, Telemetry, TraceContext, TraceFormat, Upstream,
+    LogOutput, Match, Otlp, OtlpProtocol, PathPattern, Plan, ProxyProtocol, RateLimit, Retry,
+    Rewrite, Route, Share, Slo, Telemetry, TraceContext, TraceFormat, Upstream,
 };
 use crate::telemetry::looks_secret;
 
@@ -246,10 +246,6 @@ fn telemetry(it: &Telemetry) -> Value {
         let baggage = asked.baggage.then_some("baggage");
         formats.chain(baggage).collect::<Vec<_>>()
     });
-    let otlp =
-        it.traces.otlp.as_ref().map(
-            |otlp| json!({"endpoint": otlp.endpoint, "protocol": otlp_protocol(otlp.protocol)}),
-        );
     let output = match &it.access_log.output {
         LogOutput::Stdout => json!("stdout"),
         LogOutput::Stderr => json!("stderr"),
@@ -264,7 +260,7 @@ fn telemetry(it: &Telemetry) -> Value {
         // Null where the file is silent: then the environment, or what the terminal is, decides.
         "service_name": it.service_name,
         "traces": {
-            "otlp": otlp,
+            "otlp": it.traces.otlp.as_ref().map(collector),
             "sample": it.traces.sample.map(|Share(share)| Share(share).to_string()),
             "keep": {
                 "errors": it.traces.keep.errors,
@@ -281,6 +277,7 @@ fn telemetry(it: &Telemetry) -> Value {
             "baggage_attributes": it.traces.baggage_attributes,
         },
         "access_log": {"output": output, "format": format, "sample": it.access_log.sample.to_string(), "filter": it.access_log.filter},
+        "logs": {"otlp": it.logs.otlp.as_ref().map(collector)},
         "recorder": {"memory": it.recorder.memory.to_string(), "dump": it.recorder.dump},
         "headers": texts(&it.headers),
         "metrics": series::page(it),
@@ -293,6 +290,10 @@ fn otlp_protocol(protocol: OtlpProtocol) -> &'static str {
         OtlpProtocol::Grpc => "grpc",
         OtlpProtocol::Http => "http",
     }
+}
+
+fn collector(otlp: &Otlp) -> Value {
+    json!({"endpoint": otlp.endpoint, "protocol": otlp_protocol(otlp.protocol)})
 }
 
 fn admin(it: &Admin) -> Value {

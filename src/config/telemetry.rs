@@ -4,6 +4,7 @@ use http::HeaderName;
 use serde::Deserialize;
 
 use super::access_log::{AccessLog, AccessLogWritten};
+use super::logs::{Logs, LogsWritten};
 use super::notes::At;
 use super::recorder::{self, Recorder, RecorderWritten};
 use super::series::{Metrics, MetricsWritten};
@@ -22,6 +23,8 @@ pub struct Telemetry {
     pub recorder: Recorder,
     /// The header fields of requests that are kept: shown by the recorder, asked by filters (default none).
     pub headers: Vec<HeaderName>,
+    /// The logs to a collector.
+    pub logs: Logs,
     /// Whether latency histograms carry exemplars (default true).
     pub exemplars: bool,
     /// What else the metrics carry, how many series they may be, and to whom they are pushed.
@@ -38,6 +41,7 @@ impl Default for Telemetry {
             access_log: AccessLog::default(),
             recorder: Recorder::default(),
             headers: Vec::new(),
+            logs: Logs::default(),
             exemplars: true,
             metrics: Metrics::default(),
             server_timing: false,
@@ -66,6 +70,9 @@ pub(super) struct TelemetryWritten {
     /// The header fields of requests that are kept, at most 32 (default none).
     #[serde(default)]
     headers: Vec<String>,
+    /// The access log and events, to a collector.
+    #[serde(default)]
+    logs: LogsWritten,
     /// What the metrics carry.
     #[serde(default)]
     metrics: MetricsWritten,
@@ -91,6 +98,7 @@ impl TelemetryWritten {
             access_log: self.access_log.check(&at.key("access_log")),
             recorder: self.recorder.check(&at.key("recorder")),
             headers: recorder::check_headers(&self.headers, &at.key("headers")),
+            logs: self.logs.check(&at.key("logs")),
             exemplars: self.metrics.exemplars.unwrap_or(default.exemplars),
             metrics: self.metrics.check(&at.key("metrics")),
             server_timing: self.server_timing.unwrap_or(default.server_timing),

@@ -16,6 +16,7 @@ use crate::telemetry::log;
 use crate::telemetry::metrics::Catalogue;
 use crate::telemetry::metrics::exemplar::Mark;
 use crate::telemetry::metrics::tally::Tally;
+use crate::telemetry::otlp_logs;
 use crate::telemetry::reader::Letter;
 use crate::telemetry::wall::Wall;
 
@@ -192,8 +193,8 @@ impl State {
     }
 }
 
-/// Enters into the ledger a batch that no reader sees. Spans and lines come into being when they are read: here they do so
-/// only to be lost.
+/// Enters into the ledger a batch that no reader sees. Spans, lines and logs of a collector come into being when they are
+/// read: here they do so only to be lost.
 pub(super) fn lose(ledger: &Ledger, batch: &Batch, reason: DropReason) {
     let kept = batch.records.iter().filter(|record| record.kept.is_some());
     let spans = count(kept.map(|record| 1 + record.attempts().count()).sum());
@@ -203,6 +204,9 @@ pub(super) fn lose(ledger: &Ledger, batch: &Batch, reason: DropReason) {
     let lines = log::lines(batch);
     ledger.account(Signal::Logs).create(lines);
     ledger.account(Signal::Logs).drop(lines, reason);
+    let logs = otlp_logs::items(batch);
+    ledger.account(Signal::OtlpLogs).create(logs);
+    ledger.account(Signal::OtlpLogs).drop(logs, reason);
     ledger.account(Signal::Records).drop(records, reason);
 }
 

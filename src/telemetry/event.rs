@@ -11,7 +11,12 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
+use super::ledger::Signal;
 use crate::config::Name;
+
+mod names;
+
+pub(super) use names::being_said;
 
 /// Something that happened outside an exchange.
 #[derive(Clone, Debug)]
@@ -98,23 +103,29 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// The collector takes no spans.
+    /// The collector takes nothing of a signal.
     ExportFailing {
+        /// The signal.
+        signal: Signal,
         /// Why.
         why: String,
-        /// Spans lost since it last took some.
+        /// Items lost since it last took some.
         lost: u64,
     },
-    /// The collector took spans but refused some.
+    /// The collector took a batch but refused some of it.
     ExportRejected {
+        /// The signal.
+        signal: Signal,
         /// How many.
-        spans: u64,
+        count: u64,
         /// Why, in the collector's words.
         why: String,
     },
-    /// The collector takes spans again.
+    /// The collector takes a signal again.
     ExportRecovered {
-        /// Spans lost meanwhile.
+        /// The signal.
+        signal: Signal,
+        /// Items lost meanwhile.
         lost: u64,
         /// How long it took none.
         after: Duration,
@@ -201,6 +212,11 @@ pub fn describe() {
 /// Tells an event.
 pub fn emit(event: Event) {
     count(&event);
+    names::saying(event.name(), || tell(event));
+}
+
+/// The part of [`emit`] that makes a line.
+fn tell(event: Event) {
     match event {
         Event::Started { listeners, admin } => {
             let listeners = listeners.iter().map(|(name, at)| format!("{name}={at}"));
@@ -271,21 +287,38 @@ pub fn emit(event: Event) {
             let route = route.as_ref().map(Name::as_str);
             error!(target: "sightglass", route, "a panic in an exchange");
         }
-        Event::ExportFailing { why, lost } => {
-            warn!(target: "sightglass", why, lost, "the collector takes no spans");
-        }
-        Event::ExportRejected { spans, why } => {
-            warn!(target: "sightglass", spans, why, "the collector refused spans");
-        }
-        Event::ExportRecovered { lost, after } => {
-            info!(target: "sightglass", lost, ?after, "the collector takes spans again");
-        }
+        event @ (Event::ExportFailing { .. }
+        | Event::ExportRejected { .. }
+        | Event::ExportRecovered { .. }) => tell_of_exports(event),
         Event::LogFailing { why } => {
             warn!(target: "sightglass", why, "the access log loses lines");
         }
         Event::LogRecovered { lost } => {
             info!(target: "sightglass", lost, "the access log is written again");
         }
+    }
+}
+
+/// The part of [`emit`] that is about collectors.
+fn tell_of_exports(event: Event) {
+    match event {
+        Event::ExportFailing { signal, why, lost } => {
+            let signal = signal.items();
+            warn!(target: "sightglass", why, lost, "the collector takes no {signal}");
+        }
+        Event::ExportRejected { signal, count, why } => {
+            let signal = signal.items();
+            warn!(target: "sightglass", count, why, "the collector refused {signal}");
+        }
+        Event::ExportRecovered {
+            signal,
+            lost,
+            after,
+        } => {
+            let signal = signal.items();
+            info!(target: "sightglass", lost, ?after, "the collector takes {signal} again");
+        }
+        _ => {}
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Signal {
     Logs,
     /// Records on their way from the workers to the readers.
     Records,
+    /// Exchanges and events on their way to the collector of logs.
+    OtlpLogs,
 }
 
 /// Why something was not told.
@@ -176,7 +178,7 @@ impl Balance {
 
 impl Signal {
     /// All signals.
-    pub const ALL: [Self; 3] = [Self::Spans, Self::Logs, Self::Records];
+    pub const ALL: [Self; 4] = [Self::Spans, Self::Logs, Self::Records, Self::OtlpLogs];
 
     /// The label.
     #[must_use]
@@ -185,6 +187,18 @@ impl Signal {
             Self::Spans => "spans",
             Self::Logs => "logs",
             Self::Records => "records",
+            Self::OtlpLogs => "otlp_logs",
+        }
+    }
+
+    /// What it consists of, in the words of a sentence.
+    #[must_use]
+    pub fn items(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::Logs => "lines",
+            Self::Records => "records",
+            Self::OtlpLogs => "logs",
         }
     }
 }
@@ -230,7 +244,7 @@ mod tests {
         spans.drop(2, DropReason::QueueFull);
         spans.drop(1, DropReason::Rejected);
         spans.fail("no");
-        let [balance, logs, _] = ledger.snapshot();
+        let [balance, logs, ..] = ledger.snapshot();
         assert_eq!(
             (balance.created, balance.exported, balance.queued),
             (10, 4, 3)
@@ -261,7 +275,7 @@ mod tests {
                 done.store(true, Ordering::Release);
             });
             while !done.load(Ordering::Acquire) {
-                let [_, _, balance] = ledger.snapshot();
+                let [_, _, balance, ..] = ledger.snapshot();
                 let gone = balance.exported + balance.lost(DropReason::QueueFull);
                 assert_eq!(balance.created, gone + balance.queued);
             }

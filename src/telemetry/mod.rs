@@ -21,6 +21,7 @@ mod observe_body;
 mod observe_exchange;
 mod observe_tunnel;
 mod otlp;
+mod otlp_logs;
 pub mod own_work;
 mod percent;
 pub mod reader;

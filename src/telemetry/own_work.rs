@@ -24,7 +24,9 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use super::event::{Event, emit};
-use super::trace::{OTLP_TARGET, RejectedLayer, Sink, scope};
+use super::otlp::{OTLP_TARGET, RejectedLayer};
+use super::otlp_logs::{EventLayer, LogSink};
+use super::trace::{Sink, scope};
 use crate::config::{Address, Name};
 
 /// What the process does for itself.
@@ -100,7 +102,11 @@ pub fn own_span(work: OwnWork<'_>) -> Span {
 /// # Errors
 ///
 /// When the process has a subscriber already.
-pub fn install(directives: Option<&str>, sink: Option<Sink>) -> Result<(), SetGlobalDefaultError> {
+pub(super) fn install(
+    directives: Option<&str>,
+    sink: Option<Sink>,
+    logs: Option<LogSink>,
+) -> Result<(), SetGlobalDefaultError> {
     let (told, is_understood) = match directives.map(str::parse::<Targets>) {
         None => (standard(), true),
         Some(Ok(asked)) => (with(standard(), asked), true),
@@ -116,6 +122,7 @@ pub fn install(directives: Option<&str>, sink: Option<Sink>) -> Result<(), SetGl
     let all = Registry::default()
         .with(lines.with_filter(told))
         .with(sink.map(own_layer))
+        .with(logs.map(event_layer))
         .with(rejected_layer());
     tracing::subscriber::set_global_default(all)?;
     if !is_understood {
@@ -167,6 +174,14 @@ where
         .with_tracked_inactivity(false)
         .with_context_activation(false)
         .with_filter(Targets::new().with_target("sightglass", LevelFilter::INFO))
+}
+
+/// Hands what is emitted to the collector of logs.
+fn event_layer<S>(sink: LogSink) -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    EventLayer::new(sink).with_filter(Targets::new().with_target("sightglass", LevelFilter::INFO))
 }
 
 /// Hears what a collector refuses.

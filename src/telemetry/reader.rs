@@ -248,7 +248,7 @@ mod tests {
         reader.end();
         assert_eq!(told.iter().sum::<usize>(), 201);
         assert_eq!(recorder.len(), 201);
-        let [_, logs, records] = ledger.snapshot();
+        let [_, logs, records, ..] = ledger.snapshot();
         assert_eq!(
             (records.created, records.exported, records.queued),
             (201, 201, 0)
@@ -270,7 +270,7 @@ mod tests {
         let mut failed = record(Some(0));
         failed.status = 502;
         desk.take(failed);
-        let [spans, logs, records] = ledger.snapshot();
+        let [spans, logs, records, ..] = ledger.snapshot();
         assert_eq!((records.created, records.queued), (128, 64));
         assert_eq!(records.lost(DropReason::QueueFull), 64);
         assert_eq!(spans.lost(DropReason::QueueFull), 63 * 3);
@@ -279,7 +279,7 @@ mod tests {
         drop(inlet);
         desk.take(record(Some(0)));
         desk.flush();
-        let [_, _, records] = ledger.snapshot();
+        let [_, _, records, ..] = ledger.snapshot();
         assert_eq!(records.lost(DropReason::Shutdown), 1);
     }
 
@@ -334,7 +334,7 @@ mod tests {
             started.elapsed()
         );
         let read: usize = told.iter().sum();
-        let [_, _, records] = ledger.snapshot();
+        let [_, _, records, ..] = ledger.snapshot();
         assert_eq!(records.exported, read as u64);
         assert!(records.lost(DropReason::Shutdown) > 0);
         adds_up(&records);

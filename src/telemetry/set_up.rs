@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::live_figures::LiveFigures;
 use super::log::{AccessLog, LogError, Reopen};
 use super::metrics::{Catalogue, Runtimes, Scraper, SetUpError as MetricsError};
+use super::otlp_logs::{self, LogExporter, LogSink};
 use super::own_work;
 use super::reader::{Letter, ReadRecords, Reader};
 use super::recorder::Recorder;
@@ -71,6 +72,7 @@ pub struct Telemetry {
 struct Running {
     reader: Reader,
     exporter: Option<Exporter>,
+    log_exporter: Option<LogExporter>,
     upkeep: JoinHandle<()>,
 }
 
@@ -102,19 +104,30 @@ impl Telemetry {
             .as_ref()
             .map(|_| Sink::new(environment.batch(), Arc::clone(&ledger)));
         let directives = std::env::var(own_work::VARIABLE).ok();
-        own_work::install(directives.as_deref(), sink.clone())?;
+        let log_collector = environment.log_collector(&telemetry.logs);
+        let log_sink = log_collector
+            .as_ref()
+            .map(|_| LogSink::new(environment.log_batch(), Arc::clone(&ledger)));
+        own_work::install(directives.as_deref(), sink.clone(), log_sink.clone())?;
         for ignored in environment.ignored() {
             super::emit(super::Event::VariableIgnored {
                 variable: ignored.variable,
                 why: ignored.why,
             });
         }
+        let resource = environment.resource(telemetry); // once: all signals come from one instance
         let exporter = match (&sink, &collector) {
-            (Some(sink), Some(collector)) => Some(export::spawn(
+            (Some(sink), Some(collector)) => {
+                Some(export::spawn(control, sink.clone(), collector, &resource)?)
+            }
+            _ => None,
+        };
+        let log_exporter = match (&log_sink, &log_collector) {
+            (Some(sink), Some(collector)) => Some(otlp_logs::spawn(
                 control,
                 sink.clone(),
                 collector,
-                &environment.resource(telemetry),
+                &resource,
             )?),
             _ => None,
         };
@@ -134,6 +147,9 @@ impl Telemetry {
             readers.push(Box::new(WatchPaces::new(traces.paces().clone())));
             let cap = telemetry.traces.max_per_second;
             readers.push(Box::new(Intake::new(sink, &environment, cap)));
+        }
+        if let Some(sink) = log_sink {
+            readers.push(Box::new(sink));
         }
         let kept_up = Arc::clone(&scraper);
         let upkeep = async move {
@@ -157,6 +173,7 @@ impl Telemetry {
             running: Mutex::new(Some(Running {
                 reader,
                 exporter,
+                log_exporter,
                 upkeep: control.spawn(upkeep),
             })),
         })
@@ -239,18 +256,27 @@ impl Telemetry {
         let Running {
             reader,
             exporter,
+            log_exporter,
             upkeep,
         } = running;
         upkeep.abort();
         reader.end();
-        if let Some(exporter) = exporter {
-            let (ended, end) = sync_channel(1);
-            control.spawn(async move {
-                exporter.shutdown(limit).await;
-                let _ = ended.send(()); // nobody waits any more: then the process ends anyway
-            });
-            let _ = end.recv_timeout(limit * 2);
-        }
+        let (ended, end) = sync_channel(1);
+        control.spawn(async move {
+            let spans = async {
+                if let Some(exporter) = exporter {
+                    exporter.shutdown(limit).await;
+                }
+            };
+            let logs = async {
+                if let Some(exporter) = log_exporter {
+                    exporter.shutdown(limit).await;
+                }
+            };
+            tokio::join!(spans, logs);
+            let _ = ended.send(()); // nobody waits any more: then the process ends anyway
+        });
+        let _ = end.recv_timeout(limit * 2);
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {

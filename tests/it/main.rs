@@ -28,6 +28,7 @@ mod hygiene;
 mod limits;
 mod listener;
 mod metrics;
+mod otlp_logs;
 mod partners;
 mod phases;
 mod proxy_protocol;

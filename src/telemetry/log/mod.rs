@@ -30,7 +30,7 @@ use crate::telemetry::reader::ReadRecords;
 pub(in crate::telemetry) use escape::json as json_text;
 pub(in crate::telemetry) use json::{JsonWriter, method, place, protocol};
 use scribe::Scribe;
-use text::TextWriter;
+pub(in crate::telemetry) use text::TextWriter;
 pub(in crate::telemetry) use time::Clock;
 use writer::Destination;
 
@@ -207,12 +207,14 @@ impl Format {
     }
 }
 
-/// Whether the share lets a record have a line: failures always, of the served below 500 a share, by trace id.
+/// Whether the share lets a record have a line.
 pub(in crate::telemetry) fn wants(config: &Config, record: &Record) -> bool {
-    config.output != LogOutput::Off
-        && (config.sample == Share::ALL
-            || record.is_error()
-            || is_in(config.sample, record.trace.trace_id))
+    config.output != LogOutput::Off && is_chosen(config, record)
+}
+
+/// Whether a record is told line by line, wherever: failures always, of the served below 500 a share, by trace id.
+pub(in crate::telemetry) fn is_chosen(config: &Config, record: &Record) -> bool {
+    config.sample == Share::ALL || record.is_error() || is_in(config.sample, record.trace.trace_id)
 }
 
 /// Which records of a plan get a line.

@@ -307,7 +307,7 @@ fn samples_the_served_by_trace_and_keeps_every_failure() {
     assert!((850..1150).contains(&wanted), "{wanted} of 4000");
     read(&mut log, &batch);
     assert_eq!(place.lines().len() as u64, wanted);
-    let [_, balance, _] = ledger.snapshot();
+    let [_, balance, ..] = ledger.snapshot();
     assert_eq!((balance.created, balance.exported), (wanted, wanted));
 }
 
@@ -339,7 +339,7 @@ fn a_filter_lets_only_what_it_takes_have_a_line_and_the_books_agree() {
             (&json!("web"), &json!(status))
         );
     }
-    let [_, balance, _] = ledger.snapshot();
+    let [_, balance, ..] = ledger.snapshot();
     assert_eq!(
         (balance.created, balance.exported, balance.queued),
         (2, 2, 0)
@@ -403,7 +403,7 @@ fn a_full_disk_costs_counted_lines_until_there_is_room_again() {
     let plan = plan_to(&full, Share::ALL);
     let (mut log, ledger) = opened(&plan);
     read(&mut log, &batch(&plan, vec![record(Some(0)), record(None)]));
-    let [_, balance, _] = ledger.snapshot();
+    let [_, balance, ..] = ledger.snapshot();
     assert_eq!(balance.lost(DropReason::WriteFailed), 2);
     let why = balance.last_error.expect("it is said").what;
     assert!(why.contains("cannot write the access log"), "{why}");

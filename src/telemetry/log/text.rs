@@ -14,7 +14,7 @@ use crate::telemetry::wall::Wall;
 
 /// Writes records as lines for people.
 #[derive(Debug, Default)]
-pub(super) struct TextWriter {
+pub(in crate::telemetry) struct TextWriter {
     clock: Clock,
     is_coloured: bool,
 }
@@ -25,7 +25,7 @@ const DIM: &str = "\x1b[2m";
 // === impl TextWriter ===
 
 impl TextWriter {
-    pub(super) fn new(is_coloured: bool) -> Self {
+    pub(in crate::telemetry) fn new(is_coloured: bool) -> Self {
         Self {
             clock: Clock::default(),
             is_coloured,
@@ -33,7 +33,13 @@ impl TextWriter {
     }
 
     /// One line, with its end.
-    pub(super) fn line(&mut self, out: &mut Vec<u8>, plan: &Plan, wall: Wall, record: &Record) {
+    pub(in crate::telemetry) fn line(
+        &mut self,
+        out: &mut Vec<u8>,
+        plan: &Plan,
+        wall: Wall,
+        record: &Record,
+    ) {
         let words = record.text.words();
         self.paint(out, DIM, |out, clock| {
             clock.write_time(out, wall.unix(record.started));

@@ -1,11 +1,12 @@
-//! tonic's door for bytes that are encoded already: a message goes out as it is, and the answer is read as a [`Refused`].
+//! tonic's door for bytes that are encoded already: a message goes out as it is, and the answer is read as a [`Rejected`].
 
 use bytes::{BufMut, Bytes};
 use prost::Message as _;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-use super::refusal::{Answer, Refused};
+use super::Rejected;
+use super::answer::Answer;
 
 /// The codec.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +14,7 @@ pub(super) struct Encoded;
 
 impl Codec for Encoded {
     type Encode = Bytes;
-    type Decode = Refused;
+    type Decode = Rejected;
     type Encoder = Self;
     type Decoder = Self;
 
@@ -37,10 +38,10 @@ impl Encoder for Encoded {
 }
 
 impl Decoder for Encoded {
-    type Item = Refused;
+    type Item = Rejected;
     type Error = Status;
 
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Refused>, Status> {
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Rejected>, Status> {
         let answer = Answer::decode(from);
         let answer = answer.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Some(answer.into()))

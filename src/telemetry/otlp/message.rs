@@ -99,26 +99,6 @@ impl Message {
         self.0.extend_from_slice(bytes);
     }
 
-    /// An attribute of text.
-    pub(in crate::telemetry) fn text(&mut self, field: Field, key: &str, value: &str) {
-        self.attribute(field, key, Value::Text(value));
-    }
-
-    /// An attribute that is a whole number.
-    pub(in crate::telemetry) fn number(&mut self, field: Field, key: &str, value: i64) {
-        self.attribute(field, key, Value::Number(value));
-    }
-
-    /// An attribute that is a number.
-    pub(in crate::telemetry) fn double(&mut self, field: Field, key: &str, value: f64) {
-        self.attribute(field, key, Value::Double(value));
-    }
-
-    /// An attribute that is yes or no.
-    pub(in crate::telemetry) fn flag(&mut self, field: Field, key: &str, value: bool) {
-        self.attribute(field, key, Value::Flag(value));
-    }
-
     /// An attribute: a `KeyValue` in this field.
     pub(in crate::telemetry) fn attribute(&mut self, field: Field, key: &str, value: Value<'_>) {
         let value_length = value.length();
@@ -219,10 +199,10 @@ mod tests {
             key in ".{0,300}", text in ".{0,20000}", number: i64, double in -1e300..1e300_f64, flag: bool,
         ) {
             let mut message = Message::default();
-            message.text(ATTRIBUTES, &key, &text);
-            message.number(ATTRIBUTES, &key, number);
-            message.double(ATTRIBUTES, &key, double);
-            message.flag(ATTRIBUTES, &key, flag);
+            message.attribute(ATTRIBUTES, &key, Value::Text(&text));
+            message.attribute(ATTRIBUTES, &key, Value::Number(number));
+            message.attribute(ATTRIBUTES, &key, Value::Double(double));
+            message.attribute(ATTRIBUTES, &key, Value::Flag(flag));
             let pairs = decoded(&message).attributes;
             prop_assert!(pairs.iter().all(|pair| pair.key == key));
             let values: Vec<_> = pairs.iter().map(value).collect();

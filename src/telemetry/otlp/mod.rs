@@ -1,35 +1,44 @@
-//! OTLP, written straight from what we know: the encoding of protobuf and the way to a collector.
+//! What every export over OTLP shares: the way to a collector, the encoding, what becomes of a batch in the ledger, and
+//! when somebody is told that the collector takes nothing. An exporter is a task of its own in the room of its signal;
+//! nothing here knows what it sends.
 //!
-//! Spans of exchanges take this way and not that of opentelemetry-otlp, which our own work's spans take. There a batch is
-//! built as `SpanData`, cloned for each try, converted into the structures of the protocol and encoded from those; here
-//! a span is written once, from the record, into the bytes that are sent. Where every request is traced the first way
-//! was the largest part of what telemetry cost (docs/performance.md).
+//! Spans of exchanges are written by [`Message`] and go by the [`Sender`], not through opentelemetry-otlp: there a batch
+//! is built as `SpanData`, cloned for each try, converted into the structures of the protocol and encoded from those.
+//! Where every request is traced that was the largest part of what telemetry cost (docs/performance.md). What is rarer
+//! takes that way: spans of our own work, and logs.
 //!
 //! ```text
-//! message   fields of a protobuf message, and OTLP's attributes
+//! message      fields of a protobuf message, and OTLP's attributes
+//! sender       one request to a collector, over gRPC or HTTP; which failures are tried again
+//! codec        tonic's door for bytes that are encoded already
+//! answer       what a collector says to a request
+//! headers      what OTEL_EXPORTER_OTLP_HEADERS adds to each request
 //! http_client  hyper, for opentelemetry-otlp and for the sender
-//! sender    one request to a collector, over gRPC or HTTP; which failures are tried again
-//! codec     tonic's door for bytes that are encoded already
-//! refusal   what a collector says when it does not take all
-//! headers   what OTEL_EXPORTER_OTLP_HEADERS adds to each request
+//! rejected     what a collector refuses of what opentelemetry-otlp sends
+//! health       the ledger's side of a batch, and who is told
 //! ```
 
+mod answer;
 mod codec;
 mod headers;
+mod health;
 mod http_client;
 mod message;
-mod refusal;
+mod rejected;
 mod sender;
 
 use std::time::Duration;
 
+use opentelemetry_otlp::RetryPolicy;
+
 use crate::config::OtlpProtocol;
 
-pub(in crate::telemetry) use http_client::Client as HttpClient;
+pub(in crate::telemetry) use health::{Flight, Health};
+pub(in crate::telemetry) use http_client::Client;
 #[cfg(test)]
 pub(in crate::telemetry) use http_client::Socket;
-pub(in crate::telemetry) use message::{Field, Message};
-pub(in crate::telemetry) use refusal::Refused;
+pub(in crate::telemetry) use message::{Field, Message, Value};
+pub(in crate::telemetry) use rejected::{OTLP_TARGET, Rejected, RejectedLayer, watched};
 pub(in crate::telemetry) use sender::{Sender, Service};
 
 /// Where a signal goes.
@@ -41,4 +50,13 @@ pub struct Collector {
     pub protocol: OtlpProtocol,
     /// How long one batch may take, retries included (default 10 s).
     pub timeout: Duration,
+}
+
+/// What opentelemetry-otlp tries again, as OTLP classifies it: five times, with back-off from 200 ms to 3 s, bounded by
+/// the collector's timeout.
+pub(in crate::telemetry) fn retries() -> RetryPolicy {
+    RetryPolicy::recommended()
+        .with_max_retries(5)
+        .with_initial_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(3))
 }

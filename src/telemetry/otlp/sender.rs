@@ -14,10 +14,10 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use super::answer::{Answer, retry_after};
 use super::codec::Encoded;
 use super::http_client::Client;
-use super::refusal::{Answer, Refused, retry_after};
-use super::{Collector, headers};
+use super::{Collector, Rejected, headers};
 use crate::config::OtlpProtocol;
 
 /// One of OTLP's services.
@@ -122,7 +122,7 @@ impl Sender {
     ///
     /// # Errors
     /// Why the collector did not take it, after all tries.
-    pub(in crate::telemetry) async fn send(&self, request: Bytes) -> Result<Refused, SendError> {
+    pub(in crate::telemetry) async fn send(&self, request: Bytes) -> Result<Rejected, SendError> {
         let deadline = Instant::now() + self.timeout;
         let mut pause = FIRST_PAUSE;
         for tried in 0.. {
@@ -145,7 +145,7 @@ impl Sender {
         Err(SendError::new("not tried", Again::Never))
     }
 
-    async fn try_send(&self, body: Bytes) -> Result<Refused, SendError> {
+    async fn try_send(&self, body: Bytes) -> Result<Rejected, SendError> {
         match &self.way {
             Way::Grpc { channel, path } => {
                 let mut client = Grpc::new(channel.clone());
@@ -187,7 +187,7 @@ impl SendError {
 }
 
 /// What an answer over HTTP says.
-fn of_answer(answer: &http::Response<Bytes>) -> Result<Refused, SendError> {
+fn of_answer(answer: &http::Response<Bytes>) -> Result<Rejected, SendError> {
     let status = answer.status();
     if status.is_success() {
         // The request was taken, whatever the answer looks like.
@@ -286,7 +286,7 @@ mod tests {
             let answer = answer.body(Bytes::new()).expect("an answer");
             of_answer(&answer).map_err(|error| error.again)
         };
-        assert_eq!(answered(200, None), Ok(Refused::default()));
+        assert_eq!(answered(200, None), Ok(Rejected::default()));
         assert_eq!(answered(400, None), Err(Again::Never));
         assert_eq!(answered(500, None), Err(Again::Never));
         assert_eq!(answered(502, None), Err(Again::Soon));

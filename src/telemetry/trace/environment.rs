@@ -31,10 +31,11 @@ pub struct Environment {
     resource: Vec<(String, String)>,
     host: Option<String>,
     batch: Batch,
+    log_batch: Batch,
     ignored: Vec<Ignored>,
 }
 
-/// How spans are gathered; the names are those of `OTEL_BSP_*`.
+/// How spans and logs are gathered; the names are those of `OTEL_BSP_*` and `OTEL_BLRP_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// The most spans that wait (default 16,384).
@@ -81,6 +82,12 @@ const MAX_QUEUE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
 const MAX_BATCH: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
 const DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
 
+const LOG_MAX_QUEUE: &str = "OTEL_BLRP_MAX_QUEUE_SIZE";
+const LOG_MAX_BATCH: &str = "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE";
+const LOG_DELAY: &str = "OTEL_BLRP_SCHEDULE_DELAY";
+
+/// The path of OTLP/HTTP for logs.
+const LOG_PATH: &str = "/v1/logs";
 /// The path of OTLP/HTTP for traces.
 const HTTP_PATH: &str = "/v1/traces";
 /// How long one batch may take unless a variable says otherwise.
@@ -118,7 +125,8 @@ impl Environment {
             service_name: reader.text(SERVICE),
             resource: reader.resource(),
             host: reader.text("HOSTNAME"),
-            batch: reader.batch(),
+            batch: reader.batch([MAX_QUEUE, MAX_BATCH, DELAY]),
+            log_batch: reader.batch([LOG_MAX_QUEUE, LOG_MAX_BATCH, LOG_DELAY]),
             ignored: reader.ignored,
         }
     }
@@ -132,6 +140,21 @@ impl Environment {
         let endpoint = match otlp.protocol {
             OtlpProtocol::Grpc => otlp.endpoint.clone(),
             OtlpProtocol::Http => with_path(&otlp.endpoint),
+        };
+        Some(Collector {
+            endpoint,
+            protocol: otlp.protocol,
+            timeout: self.timeout,
+        })
+    }
+
+    /// Where logs go; `None` sends none. No variable names a collector for them.
+    #[must_use]
+    pub fn log_collector(&self, logs: &config::Logs) -> Option<Collector> {
+        let otlp = logs.otlp.as_ref()?;
+        let endpoint = match otlp.protocol {
+            OtlpProtocol::Grpc => otlp.endpoint.clone(),
+            OtlpProtocol::Http => format!("{}{LOG_PATH}", otlp.endpoint),
         };
         Some(Collector {
             endpoint,
@@ -160,6 +183,12 @@ impl Environment {
     #[must_use]
     pub fn batch(&self) -> Batch {
         self.batch
+    }
+
+    /// How logs are gathered.
+    #[must_use]
+    pub fn log_batch(&self) -> Batch {
+        self.log_batch
     }
 
     /// The variables that were set aside.
@@ -355,12 +384,12 @@ impl Reader<'_> {
         }
     }
 
-    fn batch(&mut self) -> Batch {
+    fn batch(&mut self, [max_queue, max_batch, delay]: [&'static str; 3]) -> Batch {
         let standard = Batch::default();
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let max_queue = self.number(MAX_QUEUE).map_or(standard.max_queue, size);
-        let max_batch = self.number(MAX_BATCH).map_or(standard.max_batch, size);
-        let delay = self.number(DELAY);
+        let max_queue = self.number(max_queue).map_or(standard.max_queue, size);
+        let max_batch = self.number(max_batch).map_or(standard.max_batch, size);
+        let delay = self.number(delay);
         Batch {
             max_queue,
             max_batch: max_batch.min(max_queue),

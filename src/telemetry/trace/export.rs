@@ -11,23 +11,21 @@
 use std::time::Duration;
 
 use opentelemetry_otlp::{
-    ExporterBuildError, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig,
-    WithTonicConfig,
+    ExporterBuildError, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::queue::{Item, Sink, as_count};
-use super::rejected::{Rejected, watched};
 use super::span::SpanMaker;
 use crate::config::OtlpProtocol;
-use crate::telemetry::event::{Event, emit};
-use crate::telemetry::ledger::DropReason;
+use crate::telemetry::ledger::{DropReason, Signal};
 use crate::telemetry::metrics::exemplar::Mark;
-use crate::telemetry::otlp::{Collector, HttpClient, Refused, Sender, Service};
+use crate::telemetry::otlp::{
+    Client, Collector, Flight, Health, Rejected, Sender, Service, retries, watched,
+};
 
 /// The task that exports. Its owner ends it with [`Exporter::shutdown`]; dropped, it ends at once.
 #[derive(Debug)]
@@ -40,8 +38,8 @@ pub struct Exporter {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot export to {endpoint}: {source}")]
 pub struct ExportError {
-    endpoint: String,
-    source: Box<dyn std::error::Error + Send + Sync>,
+    pub(in crate::telemetry) endpoint: String,
+    pub(in crate::telemetry) source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// What the task holds.
@@ -55,33 +53,11 @@ struct Work {
     health: Health,
 }
 
-/// Spans that are out of the queue and not yet settled. Dropped unsettled, with the task, they are lost.
-struct Flight<'a> {
-    sink: &'a Sink,
-    spans: u64,
-}
-
-/// Whether the collector takes spans, and when that was last said.
-#[derive(Debug, Default)]
-struct Health {
-    failing: Option<Failing>,
-}
-
-#[derive(Debug)]
-struct Failing {
-    since: Instant,
-    said: Instant,
-    lost: u64,
-}
-
 /// Where the spans of exchanges go.
 const TRACES: Service = Service {
     path: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     signal: "TRACES",
 };
-
-/// How often a failure that goes on is said.
-const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// Starts the task on the runtime of `handle`, which must have its time and IO enabled and live until the shutdown.
 ///
@@ -109,17 +85,14 @@ pub fn spawn(
         maker: SpanMaker::new(resource),
         // The exporter starts no try after its timeout, and none takes longer than that.
         timeout: collector.timeout * 2,
-        health: Health::default(),
+        health: Health::new(Signal::Spans),
     };
     let task = handle.spawn(work.run());
     Ok(Exporter { task, sink })
 }
 
 fn build(collector: &Collector) -> Result<SpanExporter, ExporterBuildError> {
-    let retries = RetryPolicy::recommended()
-        .with_max_retries(5)
-        .with_initial_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(3));
+    let retries = retries();
     let (endpoint, timeout) = (collector.endpoint.clone(), collector.timeout);
     match collector.protocol {
         OtlpProtocol::Grpc => SpanExporter::builder()
@@ -130,7 +103,7 @@ fn build(collector: &Collector) -> Result<SpanExporter, ExporterBuildError> {
             .build(),
         OtlpProtocol::Http => SpanExporter::builder()
             .with_http()
-            .with_http_client(HttpClient::new(timeout))
+            .with_http_client(Client::new(timeout))
             .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
             .with_endpoint(endpoint)
             .with_timeout(timeout)
@@ -190,18 +163,17 @@ impl Work {
         }
         let (all, of_own) = (as_count(taken), as_count(own.len()));
         // Both are in flight from here on: what the end of the task cuts off is counted.
-        let exchanges = Flight::new(&self.sink, all - of_own);
-        let own_work = Flight::new(&self.sink, of_own);
+        let exchanges = Flight::new(self.sink.account(), all - of_own);
+        let own_work = Flight::new(self.sink.account(), of_own);
         if !self.maker.is_empty() {
             let request = self.maker.request();
             let sent = tokio::time::timeout(self.timeout, self.sender.send(request)).await;
             let sent = match sent {
-                Ok(Ok(Refused { items: spans, why })) => Ok(Rejected { spans, why }),
-                Ok(Err(error)) => Err(error.to_string()),
+                Ok(sent) => sent.map_err(|error| error.to_string()),
                 Err(_) => Err(format!("no answer within {:?}", self.timeout)),
             };
             // Of a batch that was taken in part nobody says which: none of its traces is shown.
-            if sent.as_ref().is_ok_and(|rejected| rejected.spans == 0) {
+            if sent.as_ref().is_ok_and(|rejected| rejected.items == 0) {
                 marks.iter().for_each(Mark::acknowledge);
             }
             settle(&mut self.health, exchanges, sent);
@@ -221,7 +193,7 @@ fn settle(health: &mut Health, flight: Flight<'_>, sent: Result<Rejected, String
             flight.land(&rejected);
         }
         Err(why) => {
-            health.bad(&why, flight.spans);
+            health.bad(&why, flight.count());
             flight.crash(&why);
         }
     }
@@ -238,75 +210,6 @@ async fn export(
         Ok((Ok(()), rejected)) => Ok(rejected),
         Ok((Err(error), _)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {timeout:?}")),
-    }
-}
-
-// === impl Flight ===
-
-impl<'a> Flight<'a> {
-    fn new(sink: &'a Sink, spans: u64) -> Self {
-        Self { sink, spans }
-    }
-
-    /// The collector has acknowledged them, all but those it refused.
-    fn land(mut self, rejected: &Rejected) {
-        let spans = std::mem::take(&mut self.spans);
-        let refused = rejected.spans.min(spans);
-        self.sink.account().export(spans - refused);
-        self.sink.account().drop(refused, DropReason::Rejected);
-        if *rejected != Rejected::default() {
-            self.sink.account().fail(&rejected.why);
-        }
-    }
-
-    /// The collector did not take them.
-    fn crash(mut self, why: &str) {
-        let spans = std::mem::take(&mut self.spans);
-        self.sink.account().drop(spans, DropReason::ExportFailed);
-        self.sink.account().fail(why);
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        self.sink.account().drop(self.spans, DropReason::Shutdown);
-    }
-}
-
-// === impl Health ===
-
-impl Health {
-    fn good(&mut self, rejected: &Rejected) {
-        if let Some(failing) = self.failing.take() {
-            emit(Event::ExportRecovered {
-                lost: failing.lost,
-                after: failing.since.elapsed(),
-            });
-        }
-        if rejected.spans > 0 {
-            emit(Event::ExportRejected {
-                spans: rejected.spans,
-                why: rejected.why.clone(),
-            });
-        }
-    }
-
-    fn bad(&mut self, why: &str, lost: u64) {
-        let now = Instant::now();
-        let is_new = self.failing.is_none();
-        let failing = self.failing.get_or_insert(Failing {
-            since: now,
-            said: now,
-            lost: 0,
-        });
-        failing.lost += lost;
-        if is_new || now.duration_since(failing.said) >= SAY_EVERY {
-            failing.said = now;
-            emit(Event::ExportFailing {
-                why: why.to_owned(),
-                lost: failing.lost,
-            });
-        }
     }
 }
 

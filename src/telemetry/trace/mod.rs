@@ -20,7 +20,6 @@ mod names;
 pub mod pace;
 pub mod propagation;
 mod queue;
-mod rejected;
 mod sampling;
 mod span;
 mod words;
@@ -32,8 +31,8 @@ use http::HeaderMap;
 pub use environment::Environment;
 pub use intake::Intake;
 pub use queue::{Sink, Standing};
-pub(super) use rejected::{OTLP_TARGET, RejectedLayer};
 pub use sampling::{HeadShare, KeepRules};
+pub(super) use span::Facts;
 pub use span::SpanMaker;
 pub(super) use span::scope;
 

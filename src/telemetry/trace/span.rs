@@ -17,13 +17,15 @@ use crate::config::Plan;
 use crate::exchange::{
     Attempt, KnownMethod, Outcome, PHASES, Phase, Record, SpanId, SpanRef, TracePlace, W3C_FLAGS,
 };
-use crate::telemetry::otlp::{Field, Message};
+use crate::telemetry::otlp::{Field, Message, Value};
 use crate::telemetry::wall::Wall;
 
 mod attributes;
+mod facts;
 mod status;
 
 use attributes::Attributes;
+pub(in crate::telemetry) use facts::Facts;
 use status::{SpanStatus, client_status, server_status};
 
 /// Writes spans from records; belongs to the one task that exports.
@@ -232,8 +234,12 @@ impl SpanMaker {
         event.fixed64(field::EVENT_TIME, at);
         event.field(field::EVENT_NAME, words::FAULT.as_bytes());
         let outcome = record.outcome.as_str();
-        event.text(field::EVENT_ATTRIBUTE, words::OUTCOME, outcome);
-        event.text(field::EVENT_ATTRIBUTE, words::DETAIL, record.detail);
+        event.attribute(field::EVENT_ATTRIBUTE, words::OUTCOME, Value::Text(outcome));
+        event.attribute(
+            field::EVENT_ATTRIBUTE,
+            words::DETAIL,
+            Value::Text(record.detail),
+        );
         self.span.field(field::EVENT, self.nested.bytes());
     }
 
@@ -288,10 +294,10 @@ fn resource_field(resource: &Resource) -> Message {
     for (key, value) in resource {
         let (to, key) = (field::RESOURCE_ATTRIBUTE, key.as_str());
         match value {
-            opentelemetry::Value::I64(number) => all.number(to, key, *number),
-            opentelemetry::Value::F64(number) => all.double(to, key, *number),
-            opentelemetry::Value::Bool(flag) => all.flag(to, key, *flag),
-            other => all.text(to, key, &other.as_str()),
+            opentelemetry::Value::I64(number) => all.attribute(to, key, Value::Number(*number)),
+            opentelemetry::Value::F64(number) => all.attribute(to, key, Value::Double(*number)),
+            opentelemetry::Value::Bool(flag) => all.attribute(to, key, Value::Flag(*flag)),
+            other => all.attribute(to, key, Value::Text(&other.as_str())),
         }
     }
     field.field(field::RESOURCE, all.bytes());

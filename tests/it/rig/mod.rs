@@ -54,7 +54,7 @@ mod wire;
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Response, get, get_with, post, request_bytes};
-pub(crate) use collector::{Collector, Kind, Link, Mode, Span, SpanEvent, SpanStatus};
+pub(crate) use collector::{Collector, Kind, Link, Log, Mode, Span, SpanEvent, SpanStatus};
 pub(crate) use config::Config;
 pub(crate) use http2::{
     Http2Answer, Http2Client, Http2Ending, Http2Peer, Http2PeerStream, Http2Request, Http2Response,

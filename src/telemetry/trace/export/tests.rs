@@ -11,9 +11,10 @@ use super::super::queue::Standing;
 use super::*;
 use crate::config::Telemetry;
 use crate::telemetry::ledger::{Balance, Ledger, Signal};
+use crate::telemetry::otlp::RejectedLayer;
 use crate::telemetry::trace::environment::Batch;
 use crate::telemetry::trace::fixture::{plan, served};
-use crate::telemetry::trace::{Environment, RejectedLayer, words};
+use crate::telemetry::trace::{Environment, words};
 use crate::telemetry::wall::Wall;
 
 const BOTH: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::Http];

@@ -11,7 +11,7 @@ use super::field::ATTRIBUTE;
 use super::status::error_type;
 use crate::exchange::{Attempt, KnownMethod, Record, TlsFacts, Words};
 use crate::telemetry::mask::masked;
-use crate::telemetry::otlp::Message;
+use crate::telemetry::otlp::{Message, Value};
 use crate::telemetry::trace::names::{EndpointNames, Names};
 use crate::telemetry::trace::words;
 
@@ -26,8 +26,40 @@ pub(super) struct Attributes {
     scratch: String,
 }
 
+/// Where attributes go: into a span's bytes, or wherever else the facts of an exchange are told.
+pub(super) trait Tell {
+    /// Text.
+    fn text(&mut self, key: &str, value: &str);
+    /// A whole number.
+    fn number(&mut self, key: &str, value: i64);
+    /// A number.
+    fn double(&mut self, key: &str, value: f64);
+    /// Yes or no.
+    fn flag(&mut self, key: &str, value: bool);
+}
+
 /// How many addresses are kept as text before they are forgotten.
 const MAX_ADDRESSES: usize = 4096;
+
+// === impl Message ===
+
+impl Tell for Message {
+    fn text(&mut self, key: &str, value: &str) {
+        self.attribute(ATTRIBUTE, key, Value::Text(value));
+    }
+
+    fn number(&mut self, key: &str, value: i64) {
+        self.attribute(ATTRIBUTE, key, Value::Number(value));
+    }
+
+    fn double(&mut self, key: &str, value: f64) {
+        self.attribute(ATTRIBUTE, key, Value::Double(value));
+    }
+
+    fn flag(&mut self, key: &str, value: bool) {
+        self.attribute(ATTRIBUTE, key, Value::Flag(value));
+    }
+}
 
 // === impl Attributes ===
 
@@ -39,80 +71,86 @@ impl Attributes {
     }
 
     /// Those of an exchange.
-    pub(super) fn server(&mut self, to: &mut Message, record: &Record, names: &Names, weight: f64) {
+    pub(super) fn server(
+        &mut self,
+        to: &mut impl Tell,
+        record: &Record,
+        names: &Names,
+        weight: f64,
+    ) {
         self.request(to, record, &record.text.words(), names);
         if let Some(route) = names.route(record.route) {
-            to.text(ATTRIBUTE, semconv::HTTP_ROUTE, &route.pattern);
-            to.text(ATTRIBUTE, words::ROUTE, &route.name);
+            to.text(semconv::HTTP_ROUTE, &route.pattern);
+            to.text(words::ROUTE, &route.name);
         }
         if record.head_after.is_some() {
             let status = i64::from(record.status);
-            to.number(ATTRIBUTE, semconv::HTTP_RESPONSE_STATUS_CODE, status);
+            to.number(semconv::HTTP_RESPONSE_STATUS_CODE, status);
         }
         let status = (Some(record.status), record.grpc_status);
         if let Some(error) = error_type(record.outcome, status, 500) {
-            to.text(ATTRIBUTE, semconv::ERROR_TYPE, &error);
+            to.text(semconv::ERROR_TYPE, &error);
         }
-        to.text(ATTRIBUTE, words::OUTCOME, record.outcome.as_str());
+        to.text(words::OUTCOME, record.outcome.as_str());
         if let Some(reason) = record.kept {
-            to.text(ATTRIBUTE, words::REASON, reason.as_str());
-            to.double(ATTRIBUTE, words::WEIGHT, weight);
+            to.text(words::REASON, reason.as_str());
+            to.double(words::WEIGHT, weight);
         }
         let generation = i64::from(record.generation);
-        to.number(ATTRIBUTE, words::GENERATION, generation);
+        to.number(words::GENERATION, generation);
         if let Some(status) = record.grpc_status {
-            to.number(ATTRIBUTE, words::GRPC_STATUS, i64::from(status));
+            to.number(words::GRPC_STATUS, i64::from(status));
         }
         if let Some(identity) = &record.identity {
-            to.text(ATTRIBUTE, words::USER, &identity.name);
+            to.text(words::USER, &identity.name);
         }
         if let Some(tunnel) = record.tunnel {
-            to.text(ATTRIBUTE, words::TUNNEL, tunnel.as_str());
+            to.text(words::TUNNEL, tunnel.as_str());
         }
         if let Some(baggage) = &record.trace.baggage {
             for (key, value) in std::iter::zip(&names.baggage, baggage.iter()) {
                 if let Some(value) = value {
-                    to.text(ATTRIBUTE, key, value);
+                    to.text(key, value);
                 }
             }
         }
     }
 
     /// What was asked for, and by whom.
-    fn request(&mut self, to: &mut Message, record: &Record, text: &Words<'_>, names: &Names) {
+    fn request(&mut self, to: &mut impl Tell, record: &Record, text: &Words<'_>, names: &Names) {
         let method = record.method.as_str();
-        to.text(ATTRIBUTE, semconv::HTTP_REQUEST_METHOD, method);
+        to.text(semconv::HTTP_REQUEST_METHOD, method);
         if record.method == KnownMethod::Other {
             let key = semconv::HTTP_REQUEST_METHOD_ORIGINAL;
-            to.text(ATTRIBUTE, key, text.method);
+            to.text(key, text.method);
         }
         let scheme = if record.tls.is_some() {
             "https"
         } else {
             "http"
         };
-        to.text(ATTRIBUTE, semconv::URL_SCHEME, scheme);
-        to.text(ATTRIBUTE, semconv::URL_PATH, text.path);
+        to.text(semconv::URL_SCHEME, scheme);
+        to.text(semconv::URL_PATH, text.path);
         if !self.query.is_empty() {
-            to.text(ATTRIBUTE, semconv::URL_QUERY, &self.query);
+            to.text(semconv::URL_QUERY, &self.query);
         }
         let (host, port) = match host_and_port(text.host, record.tls.is_some()) {
             Some(known) => known,
             None => names.listener(record.listener),
         };
-        to.text(ATTRIBUTE, semconv::SERVER_ADDRESS, host);
+        to.text(semconv::SERVER_ADDRESS, host);
         if port != 0 {
-            to.number(ATTRIBUTE, semconv::SERVER_PORT, i64::from(port));
+            to.number(semconv::SERVER_PORT, i64::from(port));
         }
         self.address(to, semconv::CLIENT_ADDRESS, record.client);
         let peer = record.peer.ip().to_canonical();
         self.address(to, semconv::NETWORK_PEER_ADDRESS, peer);
         let port = i64::from(record.peer.port());
-        to.number(ATTRIBUTE, semconv::NETWORK_PEER_PORT, port);
+        to.number(semconv::NETWORK_PEER_PORT, port);
         let version = record.protocol.as_str();
-        to.text(ATTRIBUTE, semconv::NETWORK_PROTOCOL_VERSION, version);
+        to.text(semconv::NETWORK_PROTOCOL_VERSION, version);
         if !text.user_agent.is_empty() {
-            to.text(ATTRIBUTE, semconv::USER_AGENT_ORIGINAL, text.user_agent);
+            to.text(semconv::USER_AGENT_ORIGINAL, text.user_agent);
         }
         if let Some(tls) = &record.tls {
             handshake(to, tls);
@@ -122,55 +160,55 @@ impl Attributes {
     /// Those of an attempt.
     pub(super) fn client(
         &mut self,
-        to: &mut Message,
+        to: &mut impl Tell,
         record: &Record,
         names: &Names,
         (order, attempt): (u32, &Attempt),
     ) {
         let method = record.method.as_str();
-        to.text(ATTRIBUTE, semconv::HTTP_REQUEST_METHOD, method);
+        to.text(semconv::HTTP_REQUEST_METHOD, method);
         if let Some(endpoint) = names.endpoint(attempt.upstream, attempt.endpoint) {
-            to.text(ATTRIBUTE, semconv::SERVER_ADDRESS, &endpoint.host);
+            to.text(semconv::SERVER_ADDRESS, &endpoint.host);
             let port = i64::from(endpoint.port);
-            to.number(ATTRIBUTE, semconv::SERVER_PORT, port);
+            to.number(semconv::SERVER_PORT, port);
             let url = self.url(record, names, endpoint);
-            to.text(ATTRIBUTE, semconv::URL_FULL, url);
+            to.text(semconv::URL_FULL, url);
         }
         if let Some(peer) = attempt.peer {
             let address = peer.ip().to_canonical();
             self.address(to, semconv::NETWORK_PEER_ADDRESS, address);
             let port = i64::from(peer.port());
-            to.number(ATTRIBUTE, semconv::NETWORK_PEER_PORT, port);
+            to.number(semconv::NETWORK_PEER_PORT, port);
             let version = if attempt.is_http2 { "2" } else { "1.1" };
-            to.text(ATTRIBUTE, semconv::NETWORK_PROTOCOL_VERSION, version);
+            to.text(semconv::NETWORK_PROTOCOL_VERSION, version);
             if let Some(version) = attempt.tls {
-                to.text(ATTRIBUTE, semconv::TLS_PROTOCOL_NAME, "tls");
-                to.text(ATTRIBUTE, semconv::TLS_PROTOCOL_VERSION, version.as_str());
+                to.text(semconv::TLS_PROTOCOL_NAME, "tls");
+                to.text(semconv::TLS_PROTOCOL_VERSION, version.as_str());
             }
-            to.flag(ATTRIBUTE, words::REUSED, attempt.is_reused);
+            to.flag(words::REUSED, attempt.is_reused);
         }
         if let Some(status) = attempt.status {
             let status = i64::from(status);
-            to.number(ATTRIBUTE, semconv::HTTP_RESPONSE_STATUS_CODE, status);
+            to.number(semconv::HTTP_RESPONSE_STATUS_CODE, status);
         }
         let status = (attempt.status, attempt.grpc_status);
         if let Some(error) = error_type(attempt.outcome, status, 400) {
-            to.text(ATTRIBUTE, semconv::ERROR_TYPE, &error);
+            to.text(semconv::ERROR_TYPE, &error);
         }
         if attempt.early_hints > 0 {
             let count = i64::from(attempt.early_hints);
-            to.number(ATTRIBUTE, words::EARLY_HINTS, count);
+            to.number(words::EARLY_HINTS, count);
         }
         if order > 0 {
             let count = i64::from(order);
-            to.number(ATTRIBUTE, semconv::HTTP_REQUEST_RESEND_COUNT, count);
+            to.number(semconv::HTTP_REQUEST_RESEND_COUNT, count);
         }
         if let Some(upstream) = names.upstream(attempt.upstream) {
-            to.text(ATTRIBUTE, words::UPSTREAM, &upstream.name);
+            to.text(words::UPSTREAM, &upstream.name);
         }
-        to.number(ATTRIBUTE, words::ATTEMPT, i64::from(order) + 1);
+        to.number(words::ATTEMPT, i64::from(order) + 1);
         if let Some(status) = attempt.grpc_status {
-            to.number(ATTRIBUTE, words::GRPC_STATUS, i64::from(status));
+            to.number(words::GRPC_STATUS, i64::from(status));
         }
     }
 
@@ -189,9 +227,9 @@ impl Attributes {
         &self.scratch
     }
 
-    fn address(&mut self, to: &mut Message, key: &str, address: IpAddr) {
+    fn address(&mut self, to: &mut impl Tell, key: &str, address: IpAddr) {
         if let Some(text) = self.addresses.get(&address) {
-            return to.text(ATTRIBUTE, key, text);
+            return to.text(key, text);
         }
         self.scratch.clear();
         let _ = write!(self.scratch, "{address}"); // writing to a String cannot fail
@@ -199,23 +237,23 @@ impl Attributes {
             self.addresses.clear();
         }
         self.addresses.insert(address, self.scratch.as_str().into());
-        to.text(ATTRIBUTE, key, &self.scratch);
+        to.text(key, &self.scratch);
     }
 }
 
 /// What the client's TLS handshake has settled. OpenTelemetry's names of these are still experimental: they are not part
 /// of what dashboards may rely on.
-fn handshake(to: &mut Message, tls: &TlsFacts) {
+fn handshake(to: &mut impl Tell, tls: &TlsFacts) {
     let version = tls.version.as_str();
-    to.text(ATTRIBUTE, semconv::TLS_PROTOCOL_VERSION, version);
-    to.text(ATTRIBUTE, semconv::TLS_CIPHER, tls.suite);
+    to.text(semconv::TLS_PROTOCOL_VERSION, version);
+    to.text(semconv::TLS_CIPHER, tls.suite);
     if !tls.group.is_empty() {
-        to.text(ATTRIBUTE, semconv::TLS_CURVE, tls.group);
+        to.text(semconv::TLS_CURVE, tls.group);
     }
-    to.flag(ATTRIBUTE, semconv::TLS_RESUMED, tls.is_resumed);
+    to.flag(semconv::TLS_RESUMED, tls.is_resumed);
     if let Some(client) = &tls.client {
-        to.text(ATTRIBUTE, semconv::TLS_CLIENT_SUBJECT, &client.subject);
-        to.text(ATTRIBUTE, semconv::TLS_CLIENT_HASH_SHA256, &client.sha256);
+        to.text(semconv::TLS_CLIENT_SUBJECT, &client.subject);
+        to.text(semconv::TLS_CLIENT_HASH_SHA256, &client.sha256);
     }
 }
 

@@ -1,10 +1,11 @@
-//! A collector of OTLP traces that can be told to misbehave.
+//! A collector of OTLP traces and logs that can be told to misbehave.
 //!
-//! One port takes both wires, told apart by their first bytes: gRPC (h2c, `TraceService/Export`) and HTTP/protobuf
-//! (`POST /v1/traces`). Written by hand on h2 and the rig's own HTTP/1.1 reader, because refusing, stalling and closing are
+//! One port takes both wires, told apart by their first bytes: gRPC (h2c, `TraceService/Export` and `LogsService/Export`)
+//! and HTTP/protobuf (`POST /v1/traces` and `/v1/logs`). Written by hand on h2 and the rig's own HTTP/1.1 reader, because refusing, stalling and closing are
 //! its work, and a tonic server would hide them. It stores only what it acknowledges: what it rejects is not in
-//! [`Collector::spans`]. Metrics and logs are not taken.
+//! [`Collector::spans`] or [`Collector::logs`]. Metrics are not taken.
 
+mod log;
 mod span;
 
 use std::io;
@@ -17,6 +18,9 @@ use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -28,10 +32,13 @@ use super::upstream::reply;
 use super::wait_until;
 use super::wire::{Head, Keep, Wire};
 
+pub(crate) use log::Log;
 pub(crate) use span::{Kind, Link, Span, SpanEvent, SpanStatus};
 
 const GRPC_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const HTTP_PATH: &str = "/v1/traces";
+const GRPC_LOGS_PATH: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+const HTTP_LOGS_PATH: &str = "/v1/logs";
 
 /// gRPC status codes, and the answers of OTLP/HTTP that mean the same.
 const OK: Verdict = Verdict {
@@ -78,6 +85,7 @@ pub(crate) enum Mode {
 struct Shared {
     mode: Mutex<Mode>,
     spans: Mutex<Vec<Span>>,
+    logs: Mutex<Vec<Log>>,
     exports: AtomicUsize,
     refused: AtomicUsize,
     rejected: AtomicUsize,
@@ -133,6 +141,18 @@ impl Collector {
     /// Every span acknowledged so far.
     pub(crate) fn spans(&self) -> Vec<Span> {
         self.shared.spans().clone()
+    }
+
+    /// Every log acknowledged so far.
+    pub(crate) fn logs(&self) -> Vec<Log> {
+        self.shared.logs().clone()
+    }
+
+    /// The logs of exchanges among them; the others are events.
+    pub(crate) fn exchange_logs(&self) -> Vec<Log> {
+        let mut logs = self.logs();
+        logs.retain(|log| log.event_name == "sightglass.exchange");
+        logs
     }
 
     /// The spans of one trace, in the order they came.
@@ -216,6 +236,12 @@ impl Shared {
             .expect("nothing panics while it holds the spans")
     }
 
+    fn logs(&self) -> MutexGuard<'_, Vec<Log>> {
+        self.logs
+            .lock()
+            .expect("nothing panics while it holds the logs")
+    }
+
     fn note_headers(&self, headers: Vec<(String, String)>) {
         *self
             .headers
@@ -223,53 +249,78 @@ impl Shared {
             .expect("nothing panics while it holds the headers") = headers;
     }
 
-    /// Judges an export and stores what is accepted; none where it shall never be answered.
-    fn take(&self, message: &[u8]) -> Option<(Verdict, ExportTraceServiceResponse)> {
+    /// Judges an export of traces or logs and stores what is accepted, with the answer's bytes; none where it shall never
+    /// be answered.
+    fn take(&self, path: &str, message: &[u8]) -> Option<(Verdict, Vec<u8>)> {
         self.exports.fetch_add(1, Ordering::SeqCst);
-        let nothing = ExportTraceServiceResponse::default();
+        let error_message = "half is enough".to_owned();
+        if [GRPC_LOGS_PATH, HTTP_LOGS_PATH].contains(&path) {
+            let Ok(request) = ExportLogsServiceRequest::decode(message) else {
+                return Some((INVALID, Vec::new()));
+            };
+            let (verdict, rejected) = self.judge(log::flatten(request), |mut logs| {
+                self.logs().append(&mut logs);
+            })?;
+            let partial_success = rejected.map(|rejected_log_records| ExportLogsPartialSuccess {
+                rejected_log_records,
+                error_message,
+            });
+            let answer = ExportLogsServiceResponse { partial_success };
+            return Some((verdict, answer.encode_to_vec()));
+        }
         let Ok(request) = ExportTraceServiceRequest::decode(message) else {
-            return Some((INVALID, nothing));
+            return Some((INVALID, Vec::new()));
         };
-        let mut spans = span::flatten(request);
+        let (verdict, rejected) = self.judge(span::flatten(request), |mut spans| {
+            self.spans().append(&mut spans);
+        })?;
+        let partial_success = rejected.map(|rejected_spans| ExportTracePartialSuccess {
+            rejected_spans,
+            error_message,
+        });
+        let answer = ExportTraceServiceResponse { partial_success };
+        Some((verdict, answer.encode_to_vec()))
+    }
+
+    /// What the mode makes of these: the verdict, and how many of a partial success are rejected.
+    fn judge<T>(
+        &self,
+        mut items: Vec<T>,
+        store: impl FnOnce(Vec<T>),
+    ) -> Option<(Verdict, Option<i64>)> {
         let mode = *self
             .mode
             .lock()
             .expect("nothing panics while it holds the mode");
         match mode {
-            Mode::Accept => {}
+            Mode::Accept => {
+                store(items);
+                Some((OK, None))
+            }
             // It holds up its own connection alone, over which exports come one by one.
-            Mode::Slow => std::thread::sleep(Duration::from_millis(100)),
+            Mode::Slow => {
+                std::thread::sleep(Duration::from_millis(100));
+                store(items);
+                Some((OK, None))
+            }
             Mode::Refuse | Mode::RefuseForGood => {
-                self.refused.fetch_add(spans.len(), Ordering::SeqCst);
-                return Some((
-                    if mode == Mode::Refuse {
-                        UNAVAILABLE
-                    } else {
-                        INVALID
-                    },
-                    nothing,
-                ));
+                self.refused.fetch_add(items.len(), Ordering::SeqCst);
+                let is_final = mode == Mode::RefuseForGood;
+                Some((if is_final { INVALID } else { UNAVAILABLE }, None))
             }
             Mode::Stall => {
                 self.stalled.fetch_add(1, Ordering::SeqCst);
-                return None;
+                None
             }
             Mode::RejectHalf => {
-                let rejected = spans.split_off(spans.len().div_ceil(2)).len();
+                let rejected = items.split_off(items.len().div_ceil(2)).len();
                 self.rejected.fetch_add(rejected, Ordering::SeqCst);
-                self.spans().append(&mut spans);
-                let rejected_spans =
-                    i64::try_from(rejected).expect("an export has fewer spans than that");
-                let error_message = "half is enough".to_owned();
-                let partial_success = Some(ExportTracePartialSuccess {
-                    rejected_spans,
-                    error_message,
-                });
-                return Some((OK, ExportTraceServiceResponse { partial_success }));
+                store(items);
+                let rejected =
+                    i64::try_from(rejected).expect("an export has fewer items than that");
+                Some((OK, Some(rejected)))
             }
         }
-        self.spans().append(&mut spans);
-        Some((OK, nothing))
     }
 }
 
@@ -297,7 +348,7 @@ fn serve_http(arrival: &Arrival, shared: &Shared) -> io::Result<()> {
                 .collect(),
         );
         let answer = if is_export(&head) {
-            shared.take(&body.bytes)
+            shared.take(head.word(1), &body.bytes)
         } else {
             Some((UNIMPLEMENTED, Default::default()))
         };
@@ -308,7 +359,7 @@ fn serve_http(arrival: &Arrival, shared: &Shared) -> io::Result<()> {
         wire.send(&reply(
             verdict.http,
             &[("content-type", "application/x-protobuf")],
-            message.encode_to_vec(),
+            message,
         ))?;
     }
     Ok(())
@@ -316,7 +367,7 @@ fn serve_http(arrival: &Arrival, shared: &Shared) -> io::Result<()> {
 
 fn is_export(head: &Head) -> bool {
     head.word(0) == "POST"
-        && head.word(1) == HTTP_PATH
+        && [HTTP_PATH, HTTP_LOGS_PATH].contains(&head.word(1))
         && head.headers.get("content-type") == Some("application/x-protobuf")
 }
 
@@ -355,13 +406,15 @@ async fn answer_grpc(
     );
     // The frame of gRPC: one byte that says whether it is compressed, four that say how long it is.
     let answer = match bytes.split_at_checked(5) {
-        Some(([0, length @ ..], message)) if head.uri.path() == GRPC_PATH => {
+        Some(([0, length @ ..], message))
+            if [GRPC_PATH, GRPC_LOGS_PATH].contains(&head.uri.path()) =>
+        {
             let is_whole = length
                 == u32::try_from(message.len())
                     .unwrap_or(u32::MAX)
                     .to_be_bytes();
             if is_whole {
-                shared.take(message)
+                shared.take(head.uri.path(), message)
             } else {
                 Some((INVALID, Default::default()))
             }
@@ -391,11 +444,10 @@ async fn answer_grpc(
     )]))
 }
 
-fn framed(message: &ExportTraceServiceResponse) -> Bytes {
-    let message = message.encode_to_vec();
+fn framed(message: &[u8]) -> Bytes {
     let length = u32::try_from(message.len()).expect("an answer is short");
     let mut bytes = BytesMut::from(&[0][..]);
     bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(&message);
+    bytes.extend_from_slice(message);
     bytes.freeze()
 }

@@ -160,14 +160,14 @@ fn flat(span: wire::Span, resource: &Attributes, scope: &str) -> Span {
     }
 }
 
-fn attributes(pairs: Vec<KeyValue>) -> Attributes {
+pub(super) fn attributes(pairs: Vec<KeyValue>) -> Attributes {
     pairs
         .into_iter()
         .map(|pair| (pair.key, json(pair.value.unwrap_or_default())))
         .collect()
 }
 
-fn json(value: AnyValue) -> Value {
+pub(super) fn json(value: AnyValue) -> Value {
     match value.value {
         None => Value::Null,
         Some(any_value::Value::StringValue(text)) => text.into(),
@@ -183,6 +183,6 @@ fn json(value: AnyValue) -> Value {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

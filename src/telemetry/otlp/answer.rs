@@ -1,17 +1,10 @@
-//! What a collector says when it does not take all.
+//! What a collector says to a request.
 //!
 //! The answers of all of OTLP's services have one shape: `partial_success` with how many items were rejected and why.
 
 use std::time::Duration;
 
-/// What a collector refused although it answered well.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::telemetry) struct Refused {
-    /// How many items.
-    pub(in crate::telemetry) items: u64,
-    /// Why, in the collector's words; it may say something although it took all.
-    pub(in crate::telemetry) why: String,
-}
+use super::Rejected;
 
 /// `Export…ServiceResponse`.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -70,7 +63,7 @@ pub(super) fn retry_after(details: &[u8]) -> Option<Duration> {
     Some(Duration::new(seconds, u32::try_from(delay.nanos).ok()?))
 }
 
-impl From<Answer> for Refused {
+impl From<Answer> for Rejected {
     fn from(answer: Answer) -> Self {
         let partial = answer.partial_success.unwrap_or_default();
         Self {

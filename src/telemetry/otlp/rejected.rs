@@ -1,4 +1,4 @@
-//! Learns of spans that a collector refused although it answered well.
+//! Learns of items that a collector refused although it answered well.
 //!
 //! On OTLP's partial success opentelemetry-otlp says `Ok` and logs the number. So a `tracing` layer listens to that one
 //! event and leaves the number in the thread, and [`watched`] collects it around each poll of the export that said it:
@@ -15,11 +15,11 @@ use tracing_subscriber::layer::{Context, Layer};
 
 /// What a collector refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rejected {
-    /// How many spans.
-    pub(super) spans: u64,
+pub(in crate::telemetry) struct Rejected {
+    /// How many items.
+    pub(in crate::telemetry) items: u64,
     /// Why, in the collector's words.
-    pub(super) why: String,
+    pub(in crate::telemetry) why: String,
 }
 
 /// The layer that listens.
@@ -28,15 +28,21 @@ pub(in crate::telemetry) struct RejectedLayer;
 
 /// The target of opentelemetry-otlp's own events.
 pub(in crate::telemetry) const OTLP_TARGET: &str = "opentelemetry-otlp";
-/// How the names of the two events end, one for each flavour of OTLP.
+/// How the names of the events end, one for each signal and flavour of OTLP.
 const EVENT: &str = ".PartialSuccess";
+/// The fields that say how many.
+const ITEMS: [&str; 3] = [
+    "rejected_spans",
+    "rejected_log_records",
+    "rejected_data_points",
+];
 
 thread_local! {
     static HEARD: RefCell<Rejected> = RefCell::default();
 }
 
 /// The output of an export, with what the collector refused of it.
-pub(super) async fn watched<T>(export: impl Future<Output = T>) -> (T, Rejected) {
+pub(in crate::telemetry) async fn watched<T>(export: impl Future<Output = T>) -> (T, Rejected) {
     let mut export = pin!(export);
     let mut rejected = Rejected::default();
     let output = poll_fn(|cx| {
@@ -69,8 +75,8 @@ impl<S: Subscriber> Layer<S> for RejectedLayer {
 
 impl Visit for Rejected {
     fn record_i64(&mut self, field: &Field, value: i64) {
-        if field.name() == "rejected_spans" {
-            self.spans = u64::try_from(value).unwrap_or(0);
+        if ITEMS.contains(&field.name()) {
+            self.items = u64::try_from(value).unwrap_or(0);
         }
     }
 
