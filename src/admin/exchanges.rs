@@ -13,7 +13,6 @@ use super::query::{BadParameter, Parameters};
 use super::reply::{self, Reply};
 use crate::config::{DurationWritten, Plan};
 use crate::exchange::{Outcome, TraceId};
-use crate::telemetry::filter::Filter;
 use crate::telemetry::recorder::{MOST_ANSWERS, Query};
 
 /// How many are given where nobody said.
@@ -36,7 +35,7 @@ pub(super) fn list(sources: &Sources, query: &str) -> Reply {
     let (plan, _) = sources.running.plan();
     match read(query, &plan) {
         Ok(query) => reply::json(sources.recorder.query(&query)),
-        Err(refused) => refused,
+        Err(bad) => bad.into(),
     }
 }
 
@@ -67,35 +66,19 @@ pub(super) fn figures(sources: &Sources) -> Reply {
     }))
 }
 
-/// The filter of a query; where it cannot be read, the answer that says so.
-pub(super) fn read_filter(read: &Parameters<'_>, plan: &Plan) -> Result<Option<Filter>, Reply> {
-    let Some(text) = read.text("filter") else {
-        return Ok(None);
-    };
-    Filter::read_for(text, plan).map(Some).map_err(|error| {
-        let members = json!({
-            "parameter": "filter",
-            "column": error.column,
-            "hint": error.hint,
-            "caret": error.caret(text),
-        });
-        reply::problem(StatusCode::BAD_REQUEST, format!("filter: {error}"), members)
-    })
-}
-
 fn read_trace_id(text: &str) -> Option<TraceId> {
     let is_hex = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
     let id = u128::from_str_radix(text, 16).ok().filter(|_| is_hex)?;
     Some(TraceId(id.to_be_bytes()))
 }
 
-fn read(query: &str, plan: &Plan) -> Result<Query, Reply> {
+fn read(query: &str, plan: &Plan) -> Result<Query, BadParameter> {
     let read = Parameters::read(query, &PARAMETERS)?;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Ok(Query {
-        filter: read_filter(&read, plan)?,
+        filter: read.filter(plan)?,
         ..plain(&read, now)?
     })
 }
@@ -142,13 +125,14 @@ pub(super) fn limit(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::filter::Filter;
 
     const TEXT: &str = "listeners: [{name: l, address: 127.0.0.1:1}]\n\
         routes: [{name: r, match: {path: {prefix: /}}, upstream: u}]\n\
         upstreams: [{name: u, endpoints: [{address: 127.0.0.1:2}]}]\n\
         telemetry: {headers: [x-tenant]}\n";
 
-    fn query(text: &str) -> Result<Query, Reply> {
+    fn query(text: &str) -> Result<Query, BadParameter> {
         let loaded = crate::config::parse(TEXT, "test").expect("a configuration");
         read(text, &loaded.plan)
     }
@@ -189,7 +173,7 @@ mod tests {
             "filter=statu>1",
             "filter=header[%22x-other%22]",
         ] {
-            let refused = query(text).expect_err(text);
+            let refused = Reply::from(query(text).expect_err(text));
             assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{text}");
         }
     }

@@ -20,6 +20,7 @@ mod dashboard;
 mod dump;
 mod exchanges;
 mod health;
+mod in_flight;
 mod moment;
 mod page;
 mod port;
@@ -41,6 +42,7 @@ use std::time::SystemTime;
 
 use crate::config::{Name, Plan};
 use crate::telemetry::Catalogue;
+use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::live_figures::LiveFigures;
 use crate::telemetry::metrics::Scraper;
@@ -77,6 +79,9 @@ pub trait Running: Send + Sync {
 
     /// Since when it has been in force.
     fn loaded_at(&self) -> SystemTime;
+
+    /// What the workers carry. May take a second.
+    fn in_flight(&self) -> InFlight;
 
     /// The upstreams, in the plan's order.
     fn upstreams(&self) -> Vec<UpstreamFigures>;

@@ -15,8 +15,8 @@ use tokio::sync::Semaphore;
 use super::process::Since;
 use super::reply::{self, Reply};
 use super::{
-    Access, Readiness, Sources, books, configuration, dashboard, dump, exchanges, process, routes,
-    scrape, upstreams,
+    Access, Readiness, Sources, books, configuration, dashboard, dump, exchanges, in_flight,
+    process, routes, scrape, upstreams,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
 
@@ -45,6 +45,7 @@ enum Page<'a> {
     Exchange(&'a str),
     Recorder,
     Dump,
+    InFlight,
     Upstreams,
     Routes,
     Config,
@@ -53,13 +54,14 @@ enum Page<'a> {
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     "/",
     "/metrics",
     "/livez",
     "/readyz",
     "/api/v1/exchanges",
     "/api/v1/exchanges/{trace_id}",
+    "/api/v1/inflight",
     "/api/v1/recorder",
     "/api/v1/recorder/dump",
     "/api/v1/upstreams",
@@ -134,6 +136,7 @@ impl Pages {
         let answer = || match page {
             Page::Exchanges => exchanges::list(&self.sources, query),
             Page::Exchange(trace_id) => exchanges::one(&self.sources, trace_id),
+            Page::InFlight => in_flight::page(&self.sources, query),
             Page::Recorder => exchanges::figures(&self.sources),
             Page::Dump => dump::page(&self.sources, peer),
             Page::Upstreams => upstreams::page(&self.sources),
@@ -172,6 +175,7 @@ impl<'a> Page<'a> {
             "/app.js" => Self::Script,
             "/favicon.ico" => Self::Icon,
             "/api/v1/exchanges" => Self::Exchanges,
+            "/api/v1/inflight" => Self::InFlight,
             "/api/v1/recorder" => Self::Recorder,
             "/api/v1/recorder/dump" => Self::Dump,
             "/api/v1/upstreams" => Self::Upstreams,
@@ -208,6 +212,7 @@ impl<'a> Page<'a> {
             Self::Icon => "/favicon.ico",
             Self::Exchanges => "/api/v1/exchanges",
             Self::Exchange(_) => "/api/v1/exchanges/{trace_id}",
+            Self::InFlight => "/api/v1/inflight",
             Self::Recorder => "/api/v1/recorder",
             Self::Dump => "/api/v1/recorder/dump",
             Self::Upstreams => "/api/v1/upstreams",

@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::reply::{self, Reply};
+use crate::config::Plan;
+use crate::telemetry::filter::Filter;
 
 /// The parameters of one query.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 pub(super) struct BadParameter {
     name: String,
     why: String,
+    /// What the answer says besides.
+    more: Map<String, Value>,
 }
 
 // === impl Parameters ===
@@ -31,6 +35,7 @@ impl<'a> Parameters<'a> {
             let bad = |why: String| BadParameter {
                 name: name.to_owned(),
                 why,
+                more: Map::new(),
             };
             let not_text = || bad("is not UTF-8, percent-encoded".to_owned());
             let name = decoded(name).ok_or_else(not_text)?;
@@ -65,6 +70,29 @@ impl<'a> Parameters<'a> {
         read.map_err(|why| BadParameter {
             name: name.to_owned(),
             why,
+            more: Map::new(),
+        })
+    }
+
+    /// The filter, where there is one.
+    pub(super) fn filter(&self, plan: &Plan) -> Result<Option<Filter>, BadParameter> {
+        let Some(text) = self.text("filter") else {
+            return Ok(None);
+        };
+        Filter::read_for(text, plan).map(Some).map_err(|error| {
+            let members = [
+                ("column", json!(error.column)),
+                ("hint", json!(error.hint)),
+                ("caret", json!(error.caret(text))),
+            ];
+            BadParameter {
+                name: "filter".to_owned(),
+                why: error.to_string(),
+                more: members
+                    .map(|(name, it)| (name.to_owned(), it))
+                    .into_iter()
+                    .collect(),
+            }
         })
     }
 
@@ -84,11 +112,9 @@ impl<'a> Parameters<'a> {
 impl From<BadParameter> for Reply {
     fn from(bad: BadParameter) -> Self {
         let detail = format!("{}: {}", bad.name, bad.why);
-        reply::problem(
-            StatusCode::BAD_REQUEST,
-            detail,
-            json!({ "parameter": bad.name }),
-        )
+        let mut more = bad.more;
+        more.insert("parameter".to_owned(), Value::String(bad.name));
+        reply::problem(StatusCode::BAD_REQUEST, detail, Value::Object(more))
     }
 }
 

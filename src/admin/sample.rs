@@ -200,6 +200,10 @@ impl Running for Fixed {
         (Arc::clone(&self.0), 1)
     }
 
+    fn in_flight(&self) -> crate::telemetry::in_flight::InFlight {
+        crate::telemetry::in_flight::InFlight::default()
+    }
+
     fn upstreams(&self) -> Vec<UpstreamFigures> {
         let upstreams = self.0.upstreams.iter().map(|upstream| UpstreamFigures {
             name: upstream.name.clone(),

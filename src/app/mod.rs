@@ -109,7 +109,7 @@ pub fn run(app: App) -> Result<(), StartError> {
         reload::tell_unverified(&plan);
         let drawn = drawn(&telemetry, &graph, &certificates);
         let threads = Threads::start(&plan, bound, &graph, &telemetry, &certificates)?;
-        let sources = sources::of(&telemetry, &graph, listening.clone());
+        let sources = sources::of(&telemetry, &graph, threads.team(), listening.clone());
         let socket = admin_bound.sockets.swap_remove(0);
         let admin = admin::serve(control.handle(), socket, &plan.admin, sources)?;
         emit(Event::Started {

@@ -9,15 +9,18 @@ use arc_swap::ArcSwap;
 use crate::admin::{EndpointFigures, Running, Sources, UpstreamFigures};
 use crate::config::{Name, Plan};
 use crate::graph::Graph;
+use crate::server::Team;
 use crate::telemetry::Telemetry;
+use crate::telemetry::in_flight::InFlight;
 
 /// Whatever graph is in force.
-struct InForce(Arc<ArcSwap<Graph>>);
+struct InForce(Arc<ArcSwap<Graph>>, Team);
 
 /// The sources of the pages.
 pub(super) fn of(
     telemetry: &Telemetry,
     graph: &Arc<ArcSwap<Graph>>,
+    team: &Team,
     listeners: Vec<(Name, SocketAddr)>,
 ) -> Sources {
     Sources {
@@ -27,7 +30,7 @@ pub(super) fn of(
         figures: telemetry.figures().clone(),
         ledger: Arc::clone(telemetry.ledger()),
         listeners,
-        running: Arc::new(InForce(Arc::clone(graph))),
+        running: Arc::new(InForce(Arc::clone(graph), team.clone())),
     }
 }
 
@@ -41,6 +44,10 @@ impl Running for InForce {
 
     fn loaded_at(&self) -> SystemTime {
         self.0.load().since
+    }
+
+    fn in_flight(&self) -> InFlight {
+        self.1.in_flight()
     }
 
     fn upstreams(&self) -> Vec<UpstreamFigures> {

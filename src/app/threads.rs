@@ -23,6 +23,7 @@ pub(super) struct Threads {
     threads: Vec<JoinHandle<()>>,
     /// How many connections each has.
     connections: Vec<Gauge>,
+    team: Team,
     stage: watch::Sender<Stage>,
     lost: watch::Receiver<usize>,
 }
@@ -81,9 +82,15 @@ impl Threads {
         Ok(Self {
             threads,
             connections,
+            team,
             stage,
             lost,
         })
+    }
+
+    /// The workers, to be asked what they carry.
+    pub(super) fn team(&self) -> &Team {
+        &self.team
     }
 
     /// Calls `tell` whenever a worker is lost. Ends with the last worker; cancel safe.

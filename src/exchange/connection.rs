@@ -27,6 +27,7 @@ pub struct Connection {
     is_tls: bool,
     tls: OnceCell<Arc<TlsFacts>>,
     is_opening: Cell<bool>,
+    accepted: Instant,
     is_http2: Cell<bool>,
     has_unread: Cell<bool>,
     first_byte: Cell<Option<Instant>>,
@@ -104,6 +105,7 @@ impl Connection {
             is_tls,
             tls: OnceCell::new(),
             is_opening: Cell::new(false),
+            accepted: now,
             body_timeout,
             is_http2: Cell::new(false),
             has_unread: Cell::new(false),
@@ -160,6 +162,24 @@ impl Connection {
     /// from the time when the connection was accepted.
     pub fn begin_opening(&self) {
         self.is_opening.set(true);
+    }
+
+    /// Whether what comes before the first request is under way.
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        self.is_opening.get()
+    }
+
+    /// When it was accepted, to the sweep's precision.
+    #[must_use]
+    pub fn accepted(&self) -> Instant {
+        self.accepted
+    }
+
+    /// How many exchanges it carries now.
+    #[must_use]
+    pub fn carries(&self) -> u32 {
+        self.live.get()
     }
 
     /// From now on requests are awaited.

@@ -39,6 +39,21 @@ pub fn sweep() -> usize {
     })
 }
 
+/// The places of all that are live, with the beginning of each.
+pub(super) fn places() -> Vec<(Instant, usize)> {
+    LIVE.with_borrow(|live| {
+        let all = live.slots.iter().enumerate();
+        let live = all.filter_map(|(place, core)| Some((core.as_ref()?.upgrade()?, place)));
+        live.map(|(core, place)| (core.clock.started(), place))
+            .collect()
+    })
+}
+
+/// The exchange at this place.
+pub(super) fn at(place: usize) -> Option<Rc<Core>> {
+    LIVE.with_borrow(|live| live.slots.get(place)?.as_ref()?.upgrade())
+}
+
 /// Enters an exchange; the answer is its place, for [`leave`].
 pub(super) fn enter(core: &Rc<Core>) -> usize {
     LIVE.with_borrow_mut(|live| {

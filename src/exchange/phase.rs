@@ -165,6 +165,14 @@ impl PhaseClock {
         self.since.set(now);
     }
 
+    /// What each phase would have taken if it ended `now`; nothing changes.
+    pub(super) fn times_at(&self, now: Instant) -> PhaseTimes {
+        let mut times = self.times.each_ref().map(Cell::get);
+        let spent = now.saturating_duration_since(self.since.get());
+        times[self.phase.get().index()] += u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+        PhaseTimes(times)
+    }
+
     /// What each phase has taken until `now`.
     pub(super) fn times(&self, now: Instant) -> PhaseTimes {
         self.enter(self.phase.get(), now);

@@ -9,6 +9,7 @@
 //! head, is cut at the drain like an idle connection, and where it fails that is counted with its reason.
 
 mod accept;
+mod ask;
 mod bind;
 mod clients;
 mod connection;

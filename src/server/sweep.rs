@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::rest;
-use crate::exchange::{Activity, Connection, Cut};
+use crate::exchange::{Activity, Connection, Cut, LiveConnection};
 
 /// How long the clients of one listener may take.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +94,17 @@ impl Connections {
             self.draining_since.set(Some(Instant::now()));
         }
         self.each(|connection, _| connection.cut(why));
+    }
+
+    /// The oldest of them as they stand, `most` at most.
+    pub(super) fn look(&self, most: usize) -> Vec<LiveConnection> {
+        let now = Instant::now();
+        let seen = RefCell::new(Vec::new());
+        self.each(|connection, _| seen.borrow_mut().push(connection.look(now)));
+        let mut seen = seen.into_inner();
+        seen.sort_by_key(|it| std::cmp::Reverse(it.age));
+        seen.truncate(most);
+        seen
     }
 
     /// How many there are.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::accept::accept;
+use super::ask::{Ask, QUESTIONS};
 use super::clients::{Clients, Place};
 use super::connection::serve;
 use super::sweep::{Connections, Patience};
@@ -39,11 +40,12 @@ pub struct Team {
 struct Member {
     connections: Gauge,
     inbox: mpsc::Sender<Placed>,
+    asks: mpsc::Sender<Ask>,
 }
 
-/// Where a worker finds connections that others have accepted for it.
+/// Where a worker finds connections that others have accepted for it, and questions.
 #[derive(Debug)]
-pub struct Inbox(mpsc::Receiver<Placed>);
+pub struct Inbox(mpsc::Receiver<Placed>, mpsc::Receiver<Ask>);
 
 /// A connection that was accepted for another worker, and is counted there.
 #[derive(Debug)]
@@ -96,7 +98,13 @@ impl Team {
             .into_iter()
             .map(|connections| {
                 let (inbox, receiver) = mpsc::channel(INBOX);
-                (Member { connections, inbox }, Inbox(receiver))
+                let (asks, asked) = mpsc::channel(QUESTIONS);
+                let member = Member {
+                    connections,
+                    inbox,
+                    asks,
+                };
+                (member, Inbox(receiver, asked))
             })
             .unzip();
         (
@@ -106,6 +114,11 @@ impl Team {
             },
             inboxes,
         )
+    }
+
+    /// The way to ask each worker, in their order.
+    pub(super) fn asks(&self) -> impl Iterator<Item = &mpsc::Sender<Ask>> {
+        self.members.iter().map(|member| &member.asks)
     }
 
     /// The worker with the fewest connections; `own` where it is among them, since handing over costs a wake-up.
@@ -118,6 +131,15 @@ impl Team {
             }
         }
         best.1
+    }
+}
+
+impl std::fmt::Debug for Team {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let members = self.members.len();
+        f.debug_struct("Team")
+            .field("members", &members)
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,7 +202,10 @@ impl Worker {
             accepting.spawn_local(accept(Rc::clone(&self), listener, socket));
         }
         let mut receiving = JoinSet::new();
-        receiving.spawn_local(Rc::clone(&self).receive(inbox));
+        let Inbox(placed, asks) = inbox;
+        receiving.spawn_local(Rc::clone(&self).receive(placed));
+        let mut answering = JoinSet::new(); // to the end: what a drain waits for can be seen
+        answering.spawn_local(Rc::clone(&self).answer(asks));
         let mut sweeping = JoinSet::new();
         sweeping.spawn_local(Rc::clone(&self).sweep());
 
@@ -196,7 +221,19 @@ impl Worker {
             }
         }
         self.desk.flush();
-        drop(sweeping);
+        drop((sweeping, answering));
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(super) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     async fn until_empty(&self) {
@@ -297,8 +334,8 @@ impl Worker {
         }
     }
 
-    async fn receive(self: Rc<Self>, mut inbox: Inbox) {
-        while let Some(placed) = inbox.0.recv().await {
+    async fn receive(self: Rc<Self>, mut inbox: mpsc::Receiver<Placed>) {
+        while let Some(placed) = inbox.recv().await {
             self.unpack(placed);
         }
     }

@@ -117,6 +117,14 @@ impl Desk {
         }
     }
 
+    /// The plan of this generation, where it is still known.
+    #[must_use]
+    pub fn plan(&self, generation: u32) -> Option<Arc<Plan>> {
+        let state = &mut *self.state.borrow_mut();
+        let (tally, _) = tally(&mut state.tallies, generation)?;
+        Some(Arc::clone(tally.plan()))
+    }
+
     /// An exchange has ended.
     pub fn take(&self, mut record: Record) {
         let state = &mut *self.state.borrow_mut();

@@ -269,16 +269,8 @@ fn tell(event: Event) {
         | Event::CertificatesRefused { .. }
         | Event::CertificateEnds { .. }
         | Event::WatchFailed { .. }) => tell_of_certificates(event),
-        Event::RecorderDumped {
-            why,
-            file,
-            exchanges,
-        } => {
-            let file = file.display();
-            info!(target: "sightglass", why, %file, exchanges, "recorder dumped");
-        }
-        Event::RecorderDumpFailed { why, error } => {
-            warn!(target: "sightglass", why, error, "recorder not dumped");
+        event @ (Event::RecorderDumped { .. } | Event::RecorderDumpFailed { .. }) => {
+            tell_of_dumps(event);
         }
         Event::AcceptFailed { listener, why } => {
             warn!(target: "sightglass", %listener, why, "cannot take connections");
@@ -317,6 +309,24 @@ fn tell_of_exports(event: Event) {
         } => {
             let signal = signal.items();
             info!(target: "sightglass", lost, ?after, "the collector takes {signal} again");
+        }
+        _ => {}
+    }
+}
+
+/// The part of [`emit`] that is about the recorder's dumps.
+fn tell_of_dumps(event: Event) {
+    match event {
+        Event::RecorderDumped {
+            why,
+            file,
+            exchanges,
+        } => {
+            let file = file.display();
+            info!(target: "sightglass", why, %file, exchanges, "recorder dumped");
+        }
+        Event::RecorderDumpFailed { why, error } => {
+            warn!(target: "sightglass", why, error, "recorder not dumped");
         }
         _ => {}
     }

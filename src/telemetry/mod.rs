@@ -9,6 +9,7 @@ pub mod event;
 pub mod filter;
 #[cfg(test)]
 mod fixture;
+pub mod in_flight;
 pub mod label;
 pub mod ledger;
 pub mod live_figures;

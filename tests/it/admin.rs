@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::rig::{Client, Collector, Config, Gate, Proxy, Response, Script, Upstream, get, reply};
 
 /// Every page, and the type that it has.
-const PAGES: [(&str, &str); 13] = [
+const PAGES: [(&str, &str); 15] = [
     ("/", "text/html; charset=utf-8"),
     ("/style.css", "text/css; charset=utf-8"),
     ("/app.js", "text/javascript; charset=utf-8"),
@@ -16,6 +16,8 @@ const PAGES: [(&str, &str); 13] = [
     ("/livez", "text/plain; charset=utf-8"),
     ("/readyz", "text/plain; charset=utf-8"),
     ("/api/v1/exchanges", "application/json"),
+    ("/api/v1/inflight", "application/json"),
+    ("/api/v1/recorder", "application/json"),
     ("/api/v1/upstreams", "application/json"),
     ("/api/v1/routes", "application/json"),
     ("/api/v1/telemetry", "application/json"),
@@ -200,7 +202,7 @@ fn the_recorder_and_the_log_tell_the_same() {
 }
 
 #[test]
-fn the_recorder_keeps_the_last_thousand() {
+fn the_recorder_gives_a_thousand_at_most_and_a_hundred_by_itself() {
     let upstream = Upstream::ok("hello");
     let proxy = Proxy::start(Config::new(upstream.address()));
     let mut client = Client::connect(proxy.public());

@@ -34,6 +34,7 @@ mod phases;
 mod proxy_protocol;
 mod proxy_protocol_out;
 mod readme;
+mod recorder;
 mod retries;
 mod rig;
 mod routes;

@@ -155,135 +155,138 @@ fn an_exchange_that_goes_on_has_no_end() {
     );
 }
 
+/// Mistakes: the text, the column, a part of what is told, and of the hint.
+const MISTAKES: &[(&str, usize, &str, &str)] = &[
+    ("", 1, "there is no filter here", "such as status>=500"),
+    ("  ", 3, "there is no filter here", ""),
+    (
+        "statu>=500",
+        1,
+        "there is no field statu",
+        "did you mean status?",
+    ),
+    (
+        "status>=500 && phase.wate>1s",
+        16,
+        "there is no field phase.wate",
+        "did you mean phase.wait?",
+    ),
+    (
+        "status",
+        7,
+        "status is compared with nothing",
+        "such as 500",
+    ),
+    (
+        "status>=\"500\"",
+        9,
+        "status is compared with a whole number",
+        "such as 500",
+    ),
+    ("status=500", 7, "= is no operator", "== compares"),
+    ("status>500 & error", 12, "& is no operator", "&& means and"),
+    (
+        "status>500 and error",
+        12,
+        "nothing can follow here",
+        "&& means and",
+    ),
+    ("error error", 7, "nothing can follow here", "join tests"),
+    (
+        "route==checkout",
+        8,
+        "route is compared with a text",
+        "texts stand in double quotes: \"checkout\"",
+    ),
+    ("route=='checkout'", 8, "a text stands in double quotes", ""),
+    (
+        "route>\"a\"",
+        6,
+        "route is a text and has no order",
+        "there are == != =~ in",
+    ),
+    (
+        "outcome==\"refused\"",
+        10,
+        "outcome is never \"refused\"",
+        "there are served",
+    ),
+    (
+        "outcome==\"conection_refused\"",
+        10,
+        "outcome is never",
+        "did you mean \"connection_refused\"?",
+    ),
+    ("duration>200", 10, "a duration needs a unit", ""),
+    ("duration>200x", 10, "\"x\" is no unit of a duration", ""),
+    ("bytes_in>64KB", 10, "\"KB\" is no unit of a size", ""),
+    ("client==\"10.0.0.0/99\"", 9, "is no address", "such as"),
+    (
+        "client==10.0.0.1",
+        9,
+        "client is compared with an address",
+        "such as",
+    ),
+    (
+        "header",
+        7,
+        "the name of the header field is missing",
+        "header[\"x-tenant\"]",
+    ),
+    (
+        "header[\"x-tennant\"]",
+        8,
+        "the header field x-tennant is not kept",
+        "did you mean x-tenant?",
+    ),
+    (
+        "header[\"a b\"]",
+        8,
+        "this is no name of a header field",
+        "",
+    ),
+    ("path=~\"(\"", 7, "this is no regular expression", ""),
+    ("status=~\"5\"", 7, "matches no expression", ""),
+    ("(status==1", 11, "a ) is missing here", ""),
+    (
+        "status==1)",
+        10,
+        "nothing can follow here",
+        "there is no ( for it",
+    ),
+    ("path==\"a", 7, "this text has no end", ""),
+    (
+        "path==\"\\d\"",
+        8,
+        "this is no escape",
+        "a backslash is \\\\",
+    ),
+    ("status in 500", 11, "a [ is missing here", "status in ["),
+    ("status in [500", 15, "a , or ] is missing here", ""),
+    ("ü", 1, "this character means nothing here", ""),
+    (
+        "path==\"ü\" && statu",
+        14,
+        "there is no field statu",
+        "did you mean status?",
+    ),
+    ("status==-1", 9, "numbers are not negative here", ""),
+    ("500>status", 1, "a field comes first", ""),
+    ("status!~\"5\"", 7, "!~ is no operator", ""),
+    (
+        "status>99999999999999999999",
+        8,
+        "status is compared with a whole number",
+        "",
+    ),
+];
+
 #[test]
 fn a_mistake_is_told_with_its_column_and_what_would_fit() {
-    for (text, column, what, hint) in [
-        ("", 1, "there is no filter here", "such as status>=500"),
-        ("  ", 3, "there is no filter here", ""),
-        (
-            "statu>=500",
-            1,
-            "there is no field statu",
-            "did you mean status?",
-        ),
-        (
-            "status>=500 && phase.wate>1s",
-            16,
-            "there is no field phase.wate",
-            "did you mean phase.wait?",
-        ),
-        (
-            "status",
-            7,
-            "status is compared with nothing",
-            "such as 500",
-        ),
-        (
-            "status>=\"500\"",
-            9,
-            "status is compared with a whole number",
-            "such as 500",
-        ),
-        ("status=500", 7, "= is no operator", "== compares"),
-        ("status>500 & error", 12, "& is no operator", "&& means and"),
-        (
-            "status>500 and error",
-            12,
-            "nothing can follow here",
-            "&& means and",
-        ),
-        ("error error", 7, "nothing can follow here", "join tests"),
-        (
-            "route==checkout",
-            8,
-            "route is compared with a text",
-            "texts stand in double quotes: \"checkout\"",
-        ),
-        ("route=='checkout'", 8, "a text stands in double quotes", ""),
-        (
-            "route>\"a\"",
-            6,
-            "route is a text and has no order",
-            "there are == != =~ in",
-        ),
-        (
-            "outcome==\"refused\"",
-            10,
-            "outcome is never \"refused\"",
-            "there are served",
-        ),
-        (
-            "outcome==\"conection_refused\"",
-            10,
-            "outcome is never",
-            "did you mean \"connection_refused\"?",
-        ),
-        ("duration>200", 10, "a duration needs a unit", ""),
-        ("duration>200x", 10, "\"x\" is no unit of a duration", ""),
-        ("bytes_in>64KB", 10, "\"KB\" is no unit of a size", ""),
-        ("client==\"10.0.0.0/99\"", 9, "is no address", "such as"),
-        (
-            "client==10.0.0.1",
-            9,
-            "client is compared with an address",
-            "such as",
-        ),
-        (
-            "header",
-            7,
-            "the name of the header field is missing",
-            "header[\"x-tenant\"]",
-        ),
-        (
-            "header[\"x-tennant\"]",
-            8,
-            "the header field x-tennant is not kept",
-            "did you mean x-tenant?",
-        ),
-        (
-            "header[\"a b\"]",
-            8,
-            "this is no name of a header field",
-            "",
-        ),
-        ("path=~\"(\"", 7, "this is no regular expression", ""),
-        ("status=~\"5\"", 7, "matches no expression", ""),
-        ("(status==1", 11, "a ) is missing here", ""),
-        (
-            "status==1)",
-            10,
-            "nothing can follow here",
-            "there is no ( for it",
-        ),
-        ("path==\"a", 7, "this text has no end", ""),
-        (
-            "path==\"\\d\"",
-            8,
-            "this is no escape",
-            "a backslash is \\\\",
-        ),
-        ("status in 500", 11, "a [ is missing here", "status in ["),
-        ("status in [500", 15, "a , or ] is missing here", ""),
-        ("ü", 1, "this character means nothing here", ""),
-        (
-            "path==\"ü\" && statu",
-            14,
-            "there is no field statu",
-            "did you mean status?",
-        ),
-        ("status==-1", 9, "numbers are not negative here", ""),
-        ("500>status", 1, "a field comes first", ""),
-        ("status!~\"5\"", 7, "!~ is no operator", ""),
-        (
-            "status>99999999999999999999",
-            8,
-            "status is compared with a whole number",
-            "",
-        ),
-    ] {
+    for (text, column, what, hint) in MISTAKES {
         let (plan, _) = exchange();
         let error = Filter::read_for(text, &plan).expect_err(text);
-        assert_eq!(error.column, column, "{text}: {error}");
+        assert_eq!(error.column, *column, "{text}: {error}");
         assert!(error.what.contains(what), "{text}: {error}");
         assert!(
             error.hint.as_deref().unwrap_or_default().contains(hint),

@@ -281,7 +281,7 @@ fn handshake(out: &mut Vec<u8>, tls: &TlsFacts) {
 }
 
 /// Who asked, as far as it is known.
-fn who(out: &mut Vec<u8>, record: &Record) {
+pub(super) fn who(out: &mut Vec<u8>, record: &Record) {
     key(out, ",\"client\":\"");
     ip(out, record.client);
     key(out, "\",\"peer\":\"");
@@ -294,7 +294,7 @@ fn who(out: &mut Vec<u8>, record: &Record) {
 }
 
 /// What was asked for.
-fn request(out: &mut Vec<u8>, record: &Record, words: &Words<'_>) {
+pub(super) fn request(out: &mut Vec<u8>, record: &Record, words: &Words<'_>) {
     let scheme = if record.tls.is_some() {
         "https"
     } else {
@@ -373,32 +373,32 @@ pub(in crate::telemetry) fn protocol(protocol: Protocol) -> &'static str {
     }
 }
 
-fn key(out: &mut Vec<u8>, key: &str) {
+pub(super) fn key(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(key.as_bytes());
 }
 
 /// A string of ours, which needs no escape.
-fn word(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(super) fn word(out: &mut Vec<u8>, name: &str, value: &str) {
     key(out, name);
     key(out, value);
     out.push(b'"');
 }
 
 /// A string of anybody's.
-fn text(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(super) fn text(out: &mut Vec<u8>, name: &str, value: &str) {
     key(out, name);
     escape::json(out, value);
     out.push(b'"');
 }
 
-fn hex(out: &mut Vec<u8>, name: &str, digits: &[u8]) {
+pub(super) fn hex(out: &mut Vec<u8>, name: &str, digits: &[u8]) {
     key(out, name);
     out.extend_from_slice(digits);
     out.push(b'"');
 }
 
 /// An address is checked: a host name holds nothing that needs an escape.
-fn endpoint(out: &mut Vec<u8>, name: &str, address: &Address) {
+pub(super) fn endpoint(out: &mut Vec<u8>, name: &str, address: &Address) {
     key(out, name);
     match address.socket_addr() {
         Some(address) => socket(out, address),
@@ -409,7 +409,7 @@ fn endpoint(out: &mut Vec<u8>, name: &str, address: &Address) {
     out.push(b'"');
 }
 
-fn socket(out: &mut Vec<u8>, address: SocketAddr) {
+pub(super) fn socket(out: &mut Vec<u8>, address: SocketAddr) {
     match address.ip() {
         v4 @ IpAddr::V4(_) => {
             ip(out, v4);
@@ -439,7 +439,7 @@ fn ip(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-fn integer(out: &mut Vec<u8>, value: u64) {
+pub(super) fn integer(out: &mut Vec<u8>, value: u64) {
     key(out, itoa::Buffer::new().format(value));
 }
 

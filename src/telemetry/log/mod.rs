@@ -6,6 +6,7 @@
 
 mod escape;
 mod json;
+pub(in crate::telemetry) mod live;
 mod scribe;
 mod text;
 mod time;
