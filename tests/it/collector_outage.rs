@@ -318,7 +318,9 @@ fn the_end_does_not_wait_for_a_collector_that_never_answers() {
 fn memory_stays_bounded_while_nobody_takes_spans() {
     let (collector, upstream) = (Collector::start(), Upstream::ok("hello"));
     collector.set(Mode::Stall);
-    let config = traced(&upstream, &collector, "grpc").access_log("access_log: {output: off}");
+    let config = traced(&upstream, &collector, "grpc")
+        .access_log("access_log: {output: off}")
+        .telemetry("recorder: {memory: 1MiB}"); // full before it is measured
     let proxy = start(config, 1_000);
     let resident = || proxy.metrics().sum("process_resident_memory_bytes", &[]);
     let path = format!("/{}", "x".repeat(4_000));
