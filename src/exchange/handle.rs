@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::on_worker::TaskCut;
 use super::phase::PhaseClock;
 use super::record::KnownMethod;
-use super::state::{Core, Facts, Limits, NEVER};
+use super::state::{Core, Facts, Limits, NEVER, short};
 use super::{
     BodyError, Connection, Entered, Fault, Headers, LimitNote, LimitStates, Outcome, Phase,
     Protocol, Record, Text, Timeout, TracePlace, grpc, live,
@@ -394,7 +394,7 @@ impl Exchange {
         Some(Record {
             started: core.clock.started(),
             phases,
-            waited: Duration::from_nanos(core.waited.get()),
+            waited_us: short(core.waited.get() / 1_000),
             trace: facts.trace,
             kept: None,
             generation: facts.generation,

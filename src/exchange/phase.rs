@@ -274,9 +274,10 @@ mod tests {
         let record = exchange
             .finish(Outcome::Served)
             .expect("the first to end it");
-        assert!(record.waited >= Duration::from_millis(3));
-        assert!(record.phases.get(Phase::Pick) >= record.waited + Duration::from_micros(100));
-        let ours = record.duration() - record.waited - record.phases.get(Phase::Wait);
+        let waited = Duration::from_micros(record.waited_us.into());
+        assert!(waited >= Duration::from_millis(3));
+        assert!(record.phases.get(Phase::Pick) >= waited + Duration::from_micros(100));
+        let ours = record.duration() - waited - record.phases.get(Phase::Wait);
         assert!(record.overhead() >= Duration::from_micros(100) && record.overhead() <= ours);
     }
 }

@@ -23,8 +23,8 @@ pub struct Record {
     pub started: Instant,
     /// Where its time went; the sum is its length.
     pub phases: PhaseTimes,
-    /// How much of [`Phase::Pick`] was waiting for a connection that others had.
-    pub waited: Duration,
+    /// How much of [`Phase::Pick`] was waiting for a connection that others had, in microseconds.
+    pub waited_us: u32,
     /// Its place in a trace.
     pub trace: TracePlace,
     /// Why it is kept as a trace, if it is.
@@ -185,7 +185,10 @@ impl Record {
     /// the kernel does not say when bytes came.
     #[must_use]
     pub fn overhead(&self) -> Duration {
-        let pick = self.phases.get(Phase::Pick).saturating_sub(self.waited);
+        let pick = self
+            .phases
+            .get(Phase::Pick)
+            .saturating_sub(Duration::from_micros(self.waited_us.into()));
         self.phases.get(Phase::Admit) + pick
     }
 
