@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{self, App, StartError};
 use crate::config::{self, ArgumentError, LoadError};
 use crate::demo::{self, DemoError, DemoOptions};
+use crate::telemetry::metrics_prediction as predict;
 use crate::top::{self, TopError, TraceOptions};
 
 /// An observability-first reverse proxy: every request seen, for little more than a bare proxy costs.
@@ -228,6 +229,14 @@ fn check(file: &std::path::Path) -> u8 {
                 report.push_str(&format!("{warning}\n"));
             }
             let plan = &loaded.plan;
+            let predicted = predict::series(plan);
+            report.push_str(&format!("metrics: {predicted}\n"));
+            if predicted.total > predict::MANY {
+                report.push_str(&format!(
+                    "warning: more than {} series are many for one process (fewer labels, a smaller max_values or max_series)\n",
+                    predict::MANY
+                ));
+            }
             report.push_str(&format!(
                 "{}: fine ({} listeners, {} routes, {} upstreams)\n",
                 file.display(),

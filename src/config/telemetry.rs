@@ -92,15 +92,23 @@ impl TelemetryWritten {
         {
             at.key("service_name").error("is no name");
         }
+        let metrics = self.metrics.check(&at.key("metrics"));
+        let mut headers = recorder::check_headers(&self.headers, &at.key("headers"));
+        // What is a label must be kept.
+        for (_, header) in &metrics.header_labels {
+            if !headers.contains(header) {
+                headers.push(header.clone());
+            }
+        }
         Telemetry {
             service_name: self.service_name.clone(),
             traces: self.traces.check(&at.key("traces")),
             access_log: self.access_log.check(&at.key("access_log")),
             recorder: self.recorder.check(&at.key("recorder")),
-            headers: recorder::check_headers(&self.headers, &at.key("headers")),
+            headers,
             logs: self.logs.check(&at.key("logs")),
             exemplars: self.metrics.exemplars.unwrap_or(default.exemplars),
-            metrics: self.metrics.check(&at.key("metrics")),
+            metrics,
             server_timing: self.server_timing.unwrap_or(default.server_timing),
         }
     }

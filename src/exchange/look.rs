@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::state::Core;
+use super::state::short;
 use super::{Activity, Connection, Outcome, Phase, Record, TlsVersion, live};
 
 /// An exchange that goes on.
@@ -74,6 +75,7 @@ impl Core {
         let record = self.ask(|facts| Record {
             started: self.clock.started(),
             phases: self.clock.times_at(now),
+            waited_us: short(self.waited.get() / 1_000),
             trace: facts.trace.clone(),
             kept: None,
             generation: facts.generation,

@@ -35,6 +35,7 @@ pub use desk::Desk;
 pub use event::{Event, emit};
 pub use look_at::look_at;
 pub use mask::looks_secret;
+pub use metrics::predict as metrics_prediction;
 pub use metrics::{
     Catalogue, Counter, HandshakeMeters, ListenerMeters, RouteMeters, UpstreamMeters,
 };

@@ -1,6 +1,7 @@
 //! `/metrics`: every family of the contract after a mixed run ([`mixed`]), figures that add up, pages that strict readers take
 //! ([`readers`]).
 
+mod labels;
 mod mixed;
 mod native;
 mod readers;

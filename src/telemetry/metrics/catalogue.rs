@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Counter;
 use super::family::{self, Family, Kind};
+use super::governor::{Governor, Value};
 use super::histogram::{DURATIONS, Histogram, Snapshot};
 use super::page::{Draw, Page};
 use crate::config::{Metrics, Name, Plan, Route};
@@ -23,6 +24,10 @@ pub struct Catalogue {
     series: Mutex<Series>,
     /// Whether latencies are counted in native buckets as well.
     has_native: bool,
+    /// The labels that hold what clients say.
+    governor: Arc<Governor>,
+    /// How many series a family may have where clients and upstreams choose among them; 0 is any number.
+    max_series: usize,
 }
 
 #[derive(Default)]
@@ -31,6 +36,8 @@ struct Series {
     counters: Table<Counter>,
     gauges: Table<Gauge>,
     draws: Vec<Weak<dyn Draw>>,
+    /// How many label sets of histograms there are, by family, and how many were refused.
+    counts: BTreeMap<&'static str, (usize, u64)>,
     generation: u32,
     hash: String,
     /// Who is in the configuration in force.
@@ -43,6 +50,8 @@ type Table<C> = BTreeMap<(&'static str, Arc<str>), Entry<C>>;
 struct Entry<C> {
     family: &'static Family,
     owner: Owner,
+    /// The values of its free labels: it goes with any of them.
+    values: Box<[Arc<Value>]>,
     /// Each with the worker that writes it.
     cells: Arc<[(u16, Arc<C>)]>,
 }
@@ -91,6 +100,9 @@ pub(in crate::telemetry) enum Writer {
     },
 }
 
+/// A series without free labels.
+const NO_VALUES: (&str, &[Arc<Value>]) = ("", &[]);
+
 /// Cells that no worker has to itself.
 const SHARED: u16 = u16::MAX;
 
@@ -109,6 +121,8 @@ impl Catalogue {
         Arc::new(Self {
             series: Mutex::default(),
             has_native: metrics.native_histograms,
+            governor: Arc::new(Governor::new(metrics)),
+            max_series: usize::try_from(metrics.max_series).unwrap_or(usize::MAX),
         })
     }
 
@@ -119,13 +133,16 @@ impl Catalogue {
         series.hash.clone_from(&plan.hash);
         series.owners = owners(plan);
         let Series {
-            histograms,
+            histograms, owners, ..
+        } = &mut *series;
+        histograms.retain(|_, entry| owners.contains(&entry.owner));
+        series.recount();
+        let Series {
             counters,
             gauges,
             owners,
             ..
         } = &mut *series;
-        histograms.retain(|_, entry| owners.contains(&entry.owner));
         counters.retain(|_, entry| owners.contains(&entry.owner));
         gauges.retain(|_, entry| owners.contains(&entry.owner));
     }
@@ -165,47 +182,128 @@ impl Catalogue {
 
     /// The histogram of a series, as its writer sees it.
     pub(in crate::telemetry) fn histogram(&self, wanted: Wanted<'_>) -> Arc<Histogram> {
-        let buckets = match wanted.family.kind {
+        let mut series = self.lock();
+        self.resolve(&mut series, wanted, "", &[])
+    }
+
+    /// The same with these values of the free labels, and `None` where the family has as many series as it may.
+    pub(in crate::telemetry) fn histogram_within(
+        &self,
+        wanted: Wanted<'_>,
+        values: &[Arc<Value>],
+    ) -> Option<Arc<Histogram>> {
+        let free = std::iter::zip(self.governor.names(), values);
+        let free = label::pairs(free.map(|(name, value)| (name, &*value.text)));
+        let Kind::Histogram(buckets) = wanted.family.kind else {
+            return None;
+        };
+        let mut series = self.lock();
+        // Each bucket is a series, and so are sum and count.
+        let most = self.max_series / (buckets.labels().len() + 2);
+        let count = series.counts.get(wanted.family.name).map_or(0, |it| it.0);
+        if self.max_series > 0 && count >= most {
+            let labels = wanted.family.pairs_with(wanted.labels, &free);
+            if !series
+                .histograms
+                .contains_key(&(wanted.family.name, labels.into()))
+            {
+                series.counts.entry(wanted.family.name).or_default().1 += 1;
+                return None;
+            }
+        }
+        Some(self.resolve(&mut series, wanted, &free, values))
+    }
+
+    /// The same where there is no room either: for label sets that configured names alone multiply.
+    pub(in crate::telemetry) fn histogram_anyway(
+        &self,
+        wanted: Wanted<'_>,
+        values: &[Arc<Value>],
+    ) -> Arc<Histogram> {
+        let free = std::iter::zip(self.governor.names(), values);
+        let free = label::pairs(free.map(|(name, value)| (name, &*value.text)));
+        let mut series = self.lock();
+        self.resolve(&mut series, wanted, &free, values)
+    }
+
+    fn resolve(
+        &self,
+        series: &mut Series,
+        wanted: Wanted<'_>,
+        free: &str,
+        values: &[Arc<Value>],
+    ) -> Arc<Histogram> {
+        let family = wanted.family;
+        let buckets = match family.kind {
             Kind::Histogram(buckets) => buckets,
             Kind::Counter | Kind::Gauge => &DURATIONS, // a table that contradicts its user: a test's business
         };
-        let mut series = self.lock();
         let is_shown = series.shows(&wanted);
-        let is_native = self.has_native && wanted.family.kind.is_native();
-        cell(&mut series.histograms, wanted, is_shown, |known| {
-            let cell = known.map_or_else(|| Histogram::new(buckets), Histogram::beside);
-            if is_native { cell.with_native() } else { cell }
-        })
+        let is_native = self.has_native && family.kind.is_native();
+        let before = series.histograms.len();
+        let cell = cell(
+            &mut series.histograms,
+            wanted,
+            (free, values),
+            is_shown,
+            |known| {
+                let cell = known.map_or_else(|| Histogram::new(buckets), Histogram::beside);
+                if is_native { cell.with_native() } else { cell }
+            },
+        );
+        if series.histograms.len() > before {
+            series.counts.entry(family.name).or_default().0 += 1;
+        }
+        cell
+    }
+
+    /// The labels that hold what clients say.
+    pub(in crate::telemetry) fn governor(&self) -> &Arc<Governor> {
+        &self.governor
     }
 
     /// The counter of a series, as its writer sees it.
     pub(in crate::telemetry) fn counter(&self, wanted: Wanted<'_>) -> Counter {
         let mut series = self.lock();
         let is_shown = series.shows(&wanted);
-        Counter::clone(&cell(&mut series.counters, wanted, is_shown, |_| {
-            Counter::default()
-        }))
+        Counter::clone(&cell(
+            &mut series.counters,
+            wanted,
+            NO_VALUES,
+            is_shown,
+            |_| Counter::default(),
+        ))
     }
 
     /// The gauge of a series, as its writer sees it.
     pub(in crate::telemetry) fn gauge(&self, wanted: Wanted<'_>) -> Gauge {
         let mut series = self.lock();
         let is_shown = series.shows(&wanted);
-        Gauge::clone(&cell(&mut series.gauges, wanted, is_shown, |_| {
-            Gauge::default()
-        }))
+        Gauge::clone(&cell(
+            &mut series.gauges,
+            wanted,
+            NO_VALUES,
+            is_shown,
+            |_| Gauge::default(),
+        ))
     }
 
     /// Writes all series. The lock is held only while references are copied.
     pub(super) fn draw(&self, page: &mut Page) {
-        let (histograms, counters, gauges, draws, hash) = {
-            let series = self.lock();
+        let (histograms, counters, gauges, draws, hash, counts) = {
+            let mut series = self.lock();
+            if self.governor.has_gone() {
+                let stays = |entry: &Entry<_>| !entry.values.iter().any(|value| value.is_gone());
+                series.histograms.retain(|_, entry| stays(entry));
+                series.recount();
+            }
             (
                 copy(&series.histograms),
                 copy(&series.counters),
                 copy(&series.gauges),
                 series.draws.clone(),
                 series.hash.clone(),
+                series.counts.clone(),
             )
         };
         for (family, labels, cells) in histograms {
@@ -231,6 +329,12 @@ impl Catalogue {
         if !hash.is_empty() {
             page.count(&family::CONFIG_INFO, &[&hash], 1);
         }
+        for (label, count) in self.governor.overflows() {
+            page.count(&family::LABEL_OVERFLOW, &[label], count);
+        }
+        for (family, (_, refused)) in counts.into_iter().filter(|(_, (_, refused))| *refused > 0) {
+            page.count(&family::SERIES_OVERFLOW, &[family], refused);
+        }
         for draw in draws.iter().filter_map(Weak::upgrade) {
             draw.draw(page);
         }
@@ -255,18 +359,20 @@ fn copy<C>(table: &Table<C>) -> Copied<C> {
 fn cell<C>(
     table: &mut Table<C>,
     wanted: Wanted<'_>,
+    (free, values): (&str, &[Arc<Value>]),
     is_shown: bool,
     new: impl FnOnce(Option<&C>) -> C,
 ) -> Arc<C> {
     if !is_shown {
         return Arc::new(new(None));
     }
-    let labels: Arc<str> = wanted.family.pairs(wanted.labels).into();
+    let labels: Arc<str> = wanted.family.pairs_with(wanted.labels, free).into();
     let entry = table
         .entry((wanted.family.name, labels))
         .or_insert_with(|| Entry {
             family: wanted.family,
             owner: wanted.owner,
+            values: values.into(),
             cells: Arc::default(),
         });
     let worker = match wanted.writer {
@@ -312,6 +418,14 @@ fn owners(plan: &Plan) -> HashSet<Owner> {
 // === impl Series ===
 
 impl Series {
+    /// Counts the label sets anew, after some have gone.
+    fn recount(&mut self) {
+        self.counts.values_mut().for_each(|(count, _)| *count = 0);
+        for (family, _) in self.histograms.keys() {
+            self.counts.entry(family).or_default().0 += 1;
+        }
+    }
+
     /// Whether the page shows a series: an exchange that outlived its route must not bring the route's series back.
     fn shows(&self, wanted: &Wanted<'_>) -> bool {
         match wanted.writer {

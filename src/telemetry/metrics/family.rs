@@ -44,6 +44,19 @@ impl Family {
         let pairs = std::iter::zip(self.labels, values).map(|(name, value)| (*name, *value));
         label::pairs(pairs)
     }
+
+    /// The same with further labels behind them, which are written already.
+    #[must_use]
+    pub(super) fn pairs_with(&self, values: &[&str], further: &str) -> String {
+        let mut pairs = self.pairs(values);
+        if !further.is_empty() {
+            if !pairs.is_empty() {
+                pairs.push(',');
+            }
+            pairs.push_str(further);
+        }
+        pairs
+    }
 }
 
 // === impl Kind ===
@@ -209,6 +222,12 @@ families! {
     TRACES_SHED: Kind::Counter, "sightglass_traces_shed_total",
         ["reason"],
         "Traces that were to be kept and that the rate cap shed, by why they were to be kept; the weights of those that it let through make up for them.";
+    LABEL_OVERFLOW: Kind::Counter, "sightglass_metrics_label_overflow_total",
+        ["label"],
+        "Exchanges whose value of a label that holds what clients say was not told apart, since as many others have their place.";
+    SERIES_OVERFLOW: Kind::Counter, "sightglass_metrics_series_overflow_total",
+        ["family"],
+        "Label sets that a family has not taken, since it has as many series as it may.";
     BUILD_INFO: Kind::Gauge, "sightglass_build_info",
         ["version", "os", "arch"],
         "The build that is running.";

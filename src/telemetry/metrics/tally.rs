@@ -4,6 +4,7 @@
 //! then on hold this worker's cell of it. A tally of an older generation stays for the exchanges that began under it.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use super::Counter;
 use super::catalogue::{Catalogue, Owner, Wanted, Writer};
 use super::exemplar::Mark;
 use super::family::{self, Family};
-use super::histogram::Histogram;
+use super::governor::{Ids, Known, Value};
+use super::histogram::{DURATIONS, Histogram};
 use crate::config::{Name, Plan};
 use crate::exchange::{Attempt, Gauge, KnownMethod, Outcome, PHASES, Record};
 use crate::telemetry::label;
@@ -22,8 +24,24 @@ pub(in crate::telemetry) struct Tally {
     has_exemplars: bool,
     /// By place in the plan; one more for what no route took.
     routes: Vec<RouteSeries>,
+    /// Where labels hold what clients say: their values, and the series told apart by them.
+    free: Option<Free>,
     upstreams: Vec<UpstreamSeries>,
 }
+
+/// Request durations by what clients say.
+struct Free {
+    known: Known,
+    series: HashMap<FreeKey, Arc<Histogram>, foldhash::fast::RandomState>,
+    most: usize,
+    /// The family has no room: until then new values are `_OTHER` at once.
+    full_until_ms: u64,
+}
+
+type FreeKey = (u16, KnownMethod, u16, Outcome, Ids);
+
+/// How often a worker asks again for a series where the family has no room.
+const ASK_MS: u64 = 1_000;
 
 /// Where series come from that are not yet in their slots.
 struct Source {
@@ -85,6 +103,12 @@ impl Tally {
                 worker,
             },
             has_exemplars: plan.telemetry.exemplars,
+            free: Known::new(catalogue.governor(), plan).map(|known| Free {
+                known,
+                series: HashMap::default(),
+                most: usize::try_from(plan.telemetry.metrics.max_series / 8).unwrap_or(0),
+                full_until_ms: 0,
+            }),
             routes: std::iter::repeat_with(RouteSeries::default)
                 .take(plan.routes.len() + 1)
                 .collect(),
@@ -140,8 +164,13 @@ impl Tally {
         let series = &mut self.routes[place];
         let whole = record.duration();
 
-        let key = (record.method, record.status, record.outcome);
-        let durations = series.durations.get(key, || sources.durations(record));
+        let durations = match &mut self.free {
+            Some(free) => free.get(sources, record, ended_ms),
+            None => {
+                let key = (record.method, record.status, record.outcome);
+                series.durations.get(key, || sources.durations(record))
+            }
+        };
         observe(durations, nanos(record.pace()), record.trace.span_id);
         if record.is_stream {
             let streams = series.streams.get(record.outcome, || {
@@ -271,11 +300,31 @@ impl Source {
     }
 
     fn durations(&self, record: &Record) -> Arc<Histogram> {
+        self.durations_of(record, &[])
+            .unwrap_or_else(|| self.durations_of_others(record, &[]))
+    }
+
+    /// The durations of exchanges like this one, unless the family has no room for them.
+    fn durations_of(&self, record: &Record, values: &[Arc<Value>]) -> Option<Arc<Histogram>> {
         let (name, pattern, owner) = self.pattern(record.route);
         let (method, status) = (record.method.as_str(), label::status(record.status));
         let labels = [name, pattern, method, &status, record.outcome.as_str()];
-        self.catalogue
-            .histogram(self.wanted(&family::REQUEST_DURATION, &labels, owner))
+        let wanted = self.wanted(&family::REQUEST_DURATION, &labels, owner);
+        self.catalogue.histogram_within(wanted, values)
+    }
+
+    /// Where there is no room: only configured names and outcomes are told apart, and those always.
+    fn durations_of_others(&self, record: &Record, values: &[Arc<Value>]) -> Arc<Histogram> {
+        let (name, pattern, owner) = self.pattern(record.route);
+        let labels = [
+            name,
+            pattern,
+            label::OTHER,
+            label::OTHER,
+            record.outcome.as_str(),
+        ];
+        let wanted = self.wanted(&family::REQUEST_DURATION, &labels, owner);
+        self.catalogue.histogram_anyway(wanted, values)
     }
 
     fn calls(&self, route: Option<u16>, status: u8) -> Counter {
@@ -302,10 +351,18 @@ impl Source {
     fn attempts(&self, attempt: &Attempt) -> Arc<Histogram> {
         let upstream = &self.plan.upstreams[usize::from(attempt.upstream)].name;
         let status = attempt.status.map(label::status).unwrap_or_default();
-        let labels = [upstream.as_str(), &status, attempt.outcome.as_str()];
-        let owner = Owner::Upstream(upstream.clone());
-        self.catalogue
-            .histogram(self.wanted(&family::CLIENT_DURATION, &labels, owner))
+        let of = |status| {
+            let labels = [upstream.as_str(), status, attempt.outcome.as_str()];
+            let owner = Owner::Upstream(upstream.clone());
+            let wanted = self.wanted(&family::CLIENT_DURATION, &labels, owner);
+            match status {
+                label::OTHER => Some(self.catalogue.histogram_anyway(wanted, &[])),
+                _ => self.catalogue.histogram_within(wanted, &[]),
+            }
+        };
+        of(&status)
+            .or_else(|| of(label::OTHER))
+            .unwrap_or_else(|| Arc::new(Histogram::new(&DURATIONS)))
     }
 
     fn endpoint(&self, attempt: &Attempt) -> Counter {
@@ -335,6 +392,39 @@ impl Source {
         let labels = [name, &label::retry_reason(before)];
         self.catalogue
             .counter(self.wanted(&family::RETRIES, &labels, owner))
+    }
+}
+
+// === impl Free ===
+
+impl Free {
+    fn get(&mut self, sources: &Source, record: &Record, now_ms: u64) -> &Histogram {
+        let key = |ids| {
+            let route = record.route.unwrap_or(u16::MAX);
+            (route, record.method, record.status, record.outcome, ids)
+        };
+        let (mut ids, mut values) = self.known.ids(record, now_ms);
+        if !self.series.contains_key(&key(ids)) {
+            if self.series.len() > self.most {
+                self.series.clear(); // values come and go; what is used is found again
+            }
+            let mut found = None;
+            if now_ms >= self.full_until_ms {
+                found = sources.durations_of(record, &values);
+                if found.is_none() {
+                    self.full_until_ms = now_ms + ASK_MS;
+                }
+            }
+            match found {
+                Some(found) => drop(self.series.insert(key(ids), found)),
+                None => (ids, values) = self.known.others(),
+            }
+        }
+        self.series.entry(key(ids)).or_insert_with(|| {
+            sources
+                .durations_of(record, &values)
+                .unwrap_or_else(|| sources.durations_of_others(record, &values))
+        })
     }
 }
 
