@@ -122,13 +122,10 @@ impl Recorder {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let mut time = Vec::new();
-        Clock::default().write(&mut time, now);
-        let time = String::from_utf8_lossy(&time).into_owned();
-        let (begin, end) = NAME;
-        let stamp = time.replace(['-', ':'], "");
-        let file = folder.join(format!("{begin}{stamp}{end}"));
-        let part = folder.join(format!("{begin}{stamp}{end}{PART}"));
+        let (time, file) = free_name(folder, now);
+        let mut part = file.clone().into_os_string();
+        part.push(PART);
+        let part = PathBuf::from(part);
         let failed = |path: &Path, source| DumpError::Write {
             path: path.to_owned(),
             source,
@@ -239,6 +236,23 @@ struct Turn<'a>(&'a Dumps);
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.state().is_writing = false;
+    }
+}
+
+/// The time as it is written, and a file of that name which is not there: of two dumps in one millisecond the second has
+/// the next.
+fn free_name(folder: &Path, mut now: Duration) -> (String, PathBuf) {
+    let (begin, end) = NAME;
+    loop {
+        let mut time = Vec::new();
+        Clock::default().write(&mut time, now);
+        let time = String::from_utf8_lossy(&time).into_owned();
+        let stamp = time.replace(['-', ':'], "");
+        let file = folder.join(format!("{begin}{stamp}{end}"));
+        if !file.exists() {
+            return (time, file);
+        }
+        now += Duration::from_millis(1);
     }
 }
 
