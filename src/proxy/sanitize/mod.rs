@@ -54,8 +54,12 @@ pub trait PlaceTrace {
 
 impl PlaceTrace for Rc<Traces> {
     fn place(&self, headers: &mut HeaderMap, follow: bool) -> TracePlace {
-        // Who may ask for a trace has their context followed, so that it is the trace that they know of.
+        // Who may ask for a trace has their context followed, so that it is the trace that they know of; their baggage is
+        // the listener's matter all the same.
         let is_forced = self.is_forced(headers, follow);
+        if is_forced && !follow {
+            self.drop_baggage(headers);
+        }
         let mut place = Traces::place(self, headers, follow || is_forced);
         if is_forced {
             place.force();

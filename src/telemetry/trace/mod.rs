@@ -106,6 +106,11 @@ impl Traces {
         place
     }
 
+    /// Takes out the baggage of somebody who is not followed.
+    pub fn drop_baggage(&self, headers: &mut HeaderMap) {
+        propagation::limit_baggage(headers, &self.propagation, false);
+    }
+
     /// Takes the field out that asks for a trace, and says whether it may; once an exchange.
     #[must_use]
     pub fn is_forced(&self, headers: &mut HeaderMap, follow: bool) -> bool {

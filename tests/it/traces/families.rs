@@ -56,11 +56,12 @@ fn each_family_is_followed_in_and_all_are_written_out() {
     for came in cases {
         let (collector, upstream) = (Collector::start(), Upstream::ok("hello"));
         // The share says no: what is sampled is so because the caller said it.
-        let proxy = start(Config::new(upstream.address()).telemetry(&traces(
+        let config = Config::new(upstream.address()).telemetry(&traces(
             &collector,
             "grpc",
             &format!(", sample: 0%{ALL}"),
-        )));
+        ));
+        let proxy = start(config.telemetry("metrics: {exemplars: false}"));
         assert_eq!(get_with(proxy.public(), "/", came).status, 200);
         let (server, clients) = only_exchange(&collector, &proxy);
         assert_eq!(
@@ -68,7 +69,7 @@ fn each_family_is_followed_in_and_all_are_written_out() {
             (TRACE, PARENT),
             "{came:?}"
         );
-        assert_eq!(server.text("sightglass.sampling.reason"), Some("head"));
+        assert_eq!(server.text("sightglass.sampling.reason"), Some("parent"));
         assert_eq!(
             server.attributes["sightglass.sampling.weight"], 1.0,
             "the share had no part in it"
@@ -142,11 +143,9 @@ fn foreign_families_are_dropped_where_the_trace_is_restarted() {
 #[test]
 fn b3_may_deny_a_trace_that_begins_here() {
     let (collector, upstream) = (Collector::start(), Upstream::ok("hello"));
-    let proxy = start(Config::new(upstream.address()).telemetry(&traces(
-        &collector,
-        "grpc",
-        ", propagation: [b3]",
-    )));
+    let traces = traces(&collector, "grpc", ", propagation: [b3]");
+    let config = Config::new(upstream.address()).telemetry(&traces);
+    let proxy = start(config.telemetry("metrics: {exemplars: false}"));
     assert_eq!(get_with(proxy.public(), "/", &[("b3", "0")]).status, 200);
     let sent = upstream
         .only_request()
