@@ -29,7 +29,9 @@ MAY_BE_EMPTY = {
     "Dropped": "nothing was dropped",
 }
 # What Grafana reads and writes but its published schema leaves out.
-BEYOND_SCHEMA = {".annotations.list[0].step", ".annotations.list[0].titleFormat", ".annotations.list[0].textFormat"}
+BEYOND_SCHEMA = {f".annotations.list[{number}].{key}" for number in (0, 1) for key in ("step", "titleFormat", "textFormat")}
+# What Prometheus itself says of each scrape.
+OF_PROMETHEUS = ("scrape_duration_seconds", "scrape_samples_scraped")
 # Labels that scraping adds, and what PromQL makes.
 ALWAYS = {"instance", "job", "le", "__name__"}
 INTERVAL = "15s"
@@ -42,14 +44,14 @@ class Complaints(list):
 
 def promised():
     """Metric -> labels, from the tables of docs/metrics.md; histograms also as their three series."""
-    known = {}
+    known = {name: ALWAYS for name in OF_PROMETHEUS}
     row = re.compile(r"^\| `([a-z_:0-9]+)` \| (histogram|counter|gauge) \| ([^|]*)\|")
     with open(METRICS, encoding="utf-8") as file:
         for name, kind, labels in (found.groups() for found in map(row.match, file) if found):
             labels = set(re.findall(r"`([a-z_]+)`", labels)) | ALWAYS
             for suffix in ("_bucket", "_sum", "_count") if kind == "histogram" else ("",):
                 known[name + suffix] = labels
-    if not known:
+    if len(known) == len(OF_PROMETHEUS):
         sys.exit(f"{METRICS} has no metric in it")
     return known
 
@@ -173,8 +175,7 @@ def check_layout(dashboard, name, complaints):
         taken.update(dict.fromkeys(cells, title))
         if panel["type"] != "row" and not panel.get("description"):
             complaints.add(name, f"{title!r} has no description")
-    for unused in MAY_BE_EMPTY.keys() - titles:
-        complaints.add(name, f"MAY_BE_EMPTY names {unused!r}, which is no panel")
+    return titles
 
 
 def check_schema(dashboard, name, complaints):
@@ -213,11 +214,11 @@ def lost(ours, theirs, path):
         yield f"{path} ({ours!r} became {theirs!r})"
 
 
-def check_dashboard(path, base, known, complaints):
+def check_dashboard(path, base, known, complaints, titles):
     with open(path, encoding="utf-8") as file:
         dashboard = json.load(file)
     name, count = os.path.basename(path), 0
-    check_layout(dashboard, name, complaints)
+    titles |= check_layout(dashboard, name, complaints)
     check_schema(dashboard, name, complaints)
     queries = [(panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel.get("targets", [])]
     queries += [(f"annotation {one['name']}", one["expr"]) for one in dashboard["annotations"]["list"]]
@@ -245,12 +246,15 @@ def main():
     base = sys.argv[1] if len(sys.argv) > 1 else None
     known, complaints = promised(), Complaints()
     paths = sorted(glob.glob(os.path.join(HERE, "dashboards", "*.json")))
-    count = sum(check_dashboard(path, base, known, complaints) for path in paths)
+    titles = set()
+    count = sum(check_dashboard(path, base, known, complaints, titles) for path in paths)
+    for unused in MAY_BE_EMPTY.keys() - titles:
+        complaints.add("check.py", f"MAY_BE_EMPTY names {unused!r}, which is no panel")
     if len(sys.argv) > 2:
         check_exemplars(base, sys.argv[2], complaints)
     for complaint in complaints:
         print(complaint, file=sys.stderr)
-    print(f"{len(paths)} dashboard, {count} queries {'run' if base else 'parsed'}, {len(complaints)} complaints")
+    print(f"{len(paths)} dashboards, {count} queries {'run' if base else 'parsed'}, {len(complaints)} complaints")
     return 1 if complaints or not count else 0
 
 

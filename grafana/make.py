@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Writes dashboards/sightglass.json: `make.py`, or `make.py --check` to see whether it is what this file makes.
+"""Writes dashboards/*.json: `make.py`, or `make.py --check` to see whether they are what this file makes.
 
 A dashboard of Grafana is thousands of lines of which a few hundred mean something: these. Metrics and labels are those of
-docs/metrics.md; check.py proves it and runs every query against a real Prometheus."""
+docs/metrics.md; check.py proves it and runs every query against a real Prometheus. `sightglass generate grafana` has the files that
+are made here inside and fits their panels to a configuration: a query is written once, here."""
 
 import json
 import os
 import sys
 
-OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "dashboards", "sightglass.json")
+OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "dashboards")
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 RATE = "[$__rate_interval]"
 
@@ -301,10 +302,96 @@ ROWS = [("Overview", overview, False), ("Endpoints", endpoints, False), ("Routes
         ("Configuration", config, False), ("Telemetry health", telemetry, False)]
 
 
-def lay_out():
+def of_objective(result, window):
+    """Events of objectives in a window; the increase of counters that were there from the start."""
+    where = f'{R},result="{result}"' if result else R
+    return f"sum by (route, slo) (increase(sightglass_slo_events_total{{{where}}}[{window}]))"
+
+
+def promised():
+    return f"max by (route, slo) (sightglass_slo_objective_ratio{{{R}}})"
+
+
+def burn(window):
+    return f"{of_objective('bad', window)} / ({of_objective('', window)} > 0) / (1 - {promised()})"
+
+
+def objectives():
+    fast = steps((None, "transparent"), (14.4, RED))
+    left = f"1 - {burn('$__range')}"
+    return [
+        table("Objectives", ["route", "slo"], [
+            ("promised", promised(), "percentunit", None),
+            ("kept", f"{of_objective('good', '$__range')} / ({of_objective('', '$__range')} > 0)", "percentunit", None),
+            ("budget left", left, "percentunit", steps((None, RED), (0, YELLOW), (0.25, GREEN))),
+            ("burn rate, 1h", burn("1h"), "none", steps((None, "transparent"), (1, YELLOW), (14.4, RED))),
+            ("events", of_objective("", "$__range"), "short", None),
+        ], "Over the time shown, as if it were the budget's window. What counts as good and bad: docs/observability.md.", sort="burn rate, 1h", height=8),
+        series("Burn rate, 5m and 1h", [q(burn("5m"), "{{route}} {{slo}} 5m"), q(burn("1h"), "{{route}} {{slo}} 1h")], "none",
+               "Both above 14.4: a page. At 14.4 an hour costs 2 % of a budget of 30 days.", width=8, thresholds=fast),
+        series("Burn rate, 30m and 6h", [q(burn("30m"), "{{route}} {{slo}} 30m"), q(burn("6h"), "{{route}} {{slo}} 6h")], "none", "Both above 6: a page.", width=8,
+               thresholds=steps((None, "transparent"), (6, RED))),
+        series("Burn rate, 6h and 3d", [q(burn("6h"), "{{route}} {{slo}} 6h"), q(burn("3d"), "{{route}} {{slo}} 3d")], "none", "Both above 1: a ticket.", width=8,
+               thresholds=steps((None, "transparent"), (1, RED))),
+        series("Bad events", [q(rate("sightglass_slo_events_total", f'{R},result="bad"', "route, slo"), "{{route}} {{slo}}")], "cps", "What spends the budget.", width=8),
+        series("Events", [q(rate("sightglass_slo_events_total", R, "route, slo, result"), "{{route}} {{slo}} {{result}}")], "cps",
+               "Good and bad. Fewer than 20 in a window raise no alert.", width=8, stack=True),
+        series("Budget left, as the process knows it", [q(f"min by (route, slo) (sightglass_slo_error_budget_remaining_ratio{{{R}}})", "{{route}} {{slo}}")], "percentunit",
+               "Of the instance that has the least left, as far as it has lived. Below 0 is overspent.", width=8, min=None, max=1),
+    ]
+
+
+def one_route():
+    """What the overview tells of all routes, of one."""
+    total = rate(f"{SERVER}_count", R)
+    return [
+        stat("Requests", total, "reqps", "Finished exchanges a second.", width=6),
+        stat("Failing", share(failing(SERVER, R), total), "percentunit", "Share answered with 5xx or cut off.", width=6, thresholds=SHARE, decimals=2),
+        stat("p99", quantile(0.99, SERVER, R), "s", "From the first byte of the request until the last byte of the answer was handed on.", width=6),
+        stat("In flight", f"sum(http_server_active_requests{{{R}}})", "short", "Exchanges now in the proxy.", width=6),
+        series("Latency", [q(quantile(p / 100, SERVER, R), f"p{p}", exemplar=p == 99) for p in (50, 95, 99)], "s",
+               "A dot is an exemplar: one request whose trace was kept; it opens in Jaeger.", width=12),
+        heatmap("Latency, all of it", f"sum by (le) (increase({SERVER}_bucket{{{R}}}{RATE}))", "How many exchanges took how long.", width=12, height=8),
+    ]
+
+
+def one_upstream():
+    states = f"sum by (state) (sightglass_upstream_active_connections{{{U}}})"
+    return [
+        stat("Attempts", rate(f"{CLIENT}_count", U), "reqps", "Attempts a second, retries included.", width=6),
+        stat("Failing attempts", share(failing(CLIENT, U), rate(f"{CLIENT}_count", U)), "percentunit", "Answered with 5xx or not served whole.", width=6, thresholds=SHARE, decimals=2),
+        stat("p99 of attempts", quantile(0.99, CLIENT, U), "s", "Of attempts, as the proxy sees them.", width=6),
+        stat("Unhealthy endpoints", f"count(sightglass_endpoint_healthy{{{U}}} == 0) or vector(0)", "short", "Endpoints that take no traffic because of their health.", width=6,
+             thresholds=steps((None, GREEN), (1, RED))),
+        series("Attempts by outcome", [q(rate(f"{CLIENT}_count", U, "outcome"), "{{outcome}}")], "reqps", "`served` is an answer that went through whole, a 503 too.", width=8, stack=True),
+        series("Answers of the upstream", [q(rate(f"{CLIENT}_count", U, "http_response_status_code"), "{{http_response_status_code}}")], "reqps", "Empty where there was no answer.", width=8, stack=True),
+        series("Connections", [q(states, "{{state}}")], "short", "Idle ones wait in a pool, active ones carry requests.", width=8),
+    ]
+
+
+def health():
+    """What telemetry says of itself, beyond the ledger."""
+    def lost(signal):
+        dropped = f'sum by (instance) (rate(sightglass_telemetry_items_total{{{I},signal="{signal}",state="dropped"}}{RATE}))'
+        made = f'sum by (instance) (rate(sightglass_telemetry_items_total{{{I},signal="{signal}",state="created"}}{RATE}))'
+        return or_zero(dropped, made)
+
+    exported = f'sum by (instance) (rate(sightglass_telemetry_items_total{{{I},signal="spans",state="exported"}}{RATE}))'
+    return [
+        series("Spans that the collector acknowledged", [q(exported, "{{instance}}")], "cps", "0 while spans are made: the collector takes none. Exemplars are shown only of what it took.", width=8),
+        series("Log lines lost", [q(lost("logs"), "{{instance}}")], "cps", "A full disk, or a log folder that is gone, costs counted lines and never a request.", width=8),
+        series("Records that the recorder did not get", [q(lost("records"), "{{instance}}")], "cps", "The telemetry thread is too slow: what the recorder, the log and the traces say has gaps; metrics have none.", width=8),
+        series("Scrape duration", [q(f"scrape_duration_seconds{{{I}}}", "{{instance}}")], "s", "As Prometheus sees it.", width=8),
+        series("Samples of a scrape", [q(f"scrape_samples_scraped{{{I}}}", "{{instance}}")], "short", "Series that the process shows.", width=8),
+        series("Control runtime", [q(rate("tokio_worker_busy_seconds_total", f'{I},runtime="control"', "instance"), "{{instance}}")], "percentunit",
+               "It scrapes, exports and reloads; workers do not wait for it.", width=8),
+    ]
+
+
+def lay_out(rows):
     """Panels left to right, twenty-four columns a line."""
     panels, y = [], 0
-    for title, make, collapsed in ROWS:
+    for title, make, collapsed in rows:
         panels.append({"type": "row", "title": title, "collapsed": collapsed, "panels": [], "gridPos": {"w": 24, "h": 1, "x": 0, "y": y}})
         y, x, height = y + 1, 0, 0
         for made in make():
@@ -320,42 +407,72 @@ def lay_out():
     return panels
 
 
-def variable(name, label, query):
+def variable(name, label, query, multi=True):
     return {"name": name, "label": label, "type": "query", "datasource": SOURCE,
-            "query": {"query": query, "refId": name, "qryType": 1}, "refresh": 2, "sort": 1, "multi": True, "includeAll": True, "allValue": ".*",
-            "current": {"selected": True, "text": ["All"], "value": ["$__all"]}, "options": [], "hide": 0, "regex": "", "skipUrlSync": False}
+            "query": {"query": query, "refId": name, "qryType": 1}, "refresh": 2, "sort": 1, "multi": multi, "includeAll": multi, "allValue": ".*" if multi else None,
+            "current": {"selected": True, "text": ["All"], "value": ["$__all"]} if multi else {}, "options": [], "hide": 0, "regex": "", "skipUrlSync": False}
 
 
-def dashboard():
+VARIABLES = {
+    "instance": ("Instance", "label_values(sightglass_build_info, instance)"),
+    "listener": ("Listener", "label_values(sightglass_connections_total, listener)"),
+    "route": ("Route", f"label_values({SERVER}_count, route)"),
+    "upstream": ("Upstream", f"label_values({CLIENT}_count, upstream)"),
+}
+# Name of the file: title, description, rows, variables; of those with a ! one value is chosen.
+DASHBOARDS = {
+    "sightglass": ("sightglass", "Every exchange that went through sightglass: rates, failures, latency, where the time went, which endpoint is odd, and whether telemetry itself is whole.",
+                   ROWS, ["instance", "listener", "route", "upstream"]),
+    "sightglass-route": ("sightglass: one route", "One route: how much, how well, how fast, where the time goes, and what it promises.",
+                         [("Route", one_route, False), ("Outcomes", outcomes, False), ("Phases", phases, False), ("Retries and limits", limits, False), ("What is promised", objectives, False)],
+                         ["instance", "route!", "upstream"]),
+    "sightglass-upstream": ("sightglass: one upstream", "One upstream: its attempts, its endpoints beside each other, its connections.",
+                            [("Upstream", one_upstream, False), ("Endpoints", endpoints, False)], ["instance", "upstream!"]),
+    "sightglass-slo": ("sightglass: objectives", "What each route promises, what is left of its error budget, and how fast that burns.",
+                       [("What is promised", objectives, False)], ["instance", "route"]),
+    "sightglass-telemetry": ("sightglass: telemetry health", "Whether what you see is all there is: what was made, told, lost and waits, and what scraping costs.",
+                             [("Books", telemetry, False), ("Signals", health, False)], ["instance"]),
+}
+
+
+def annotation(name, expr, title, text, color):
+    return {"name": name, "datasource": SOURCE, "enable": True, "hide": False, "iconColor": color, "expr": expr,
+            "step": "1m", "titleFormat": title, "textFormat": text, "useValueForTime": False}
+
+
+def dashboard(uid):
+    title, description, rows, variables = DASHBOARDS[uid]
+    names = [name.rstrip("!") for name in variables]
+    annotations = [annotation("configuration reloads", f"changes(sightglass_config_generation{{{I}}}[1m]) > 0", "configuration reloaded", "{{instance}}", YELLOW)]
+    if "upstream" in names:
+        annotations.append(annotation("endpoints in and out", f"changes(sightglass_endpoint_healthy{{{U}}}[1m]) > 0", "health of an endpoint changed", "{{upstream}} {{endpoint}}", RED))
     return {
-        "uid": "sightglass", "title": "sightglass", "tags": ["sightglass", "proxy"], "schemaVersion": 41, "version": 1, "editable": True, "graphTooltip": 1,
-        "description": "Every exchange that went through sightglass: rates, failures, latency, where the time went, which endpoint is odd, and whether telemetry itself is whole.",
+        "uid": uid, "title": title, "tags": ["sightglass", "proxy"], "schemaVersion": 41, "version": 1, "editable": True, "graphTooltip": 1,
+        "description": description,
         "time": {"from": "now-30m", "to": "now"}, "timepicker": {}, "timezone": "browser", "refresh": "10s", "fiscalYearStartMonth": 0, "liveNow": False, "weekStart": "",
-        "links": [],
-        "annotations": {"list": [{
-            "name": "configuration reloads", "datasource": SOURCE, "enable": True, "hide": False, "iconColor": YELLOW, "expr": f"changes(sightglass_config_generation{{{I}}}[1m]) > 0",
-            "step": "1m", "titleFormat": "configuration reloaded", "textFormat": "{{instance}}", "useValueForTime": False}]},
+        "links": [{"title": "sightglass", "type": "dashboards", "tags": ["sightglass"], "asDropdown": True, "includeVars": True, "keepTime": True, "targetBlank": False,
+                   "icon": "external link", "tooltip": "", "url": ""}],
+        "annotations": {"list": annotations},
         "templating": {"list": [
             {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "current": {}, "options": [], "hide": 0, "refresh": 1, "regex": "",
              "multi": False, "includeAll": False, "skipUrlSync": False},
-            variable("instance", "Instance", "label_values(sightglass_build_info, instance)"),
-            variable("listener", "Listener", "label_values(sightglass_connections_total, listener)"),
-            variable("route", "Route", f"label_values({SERVER}_count, route)"),
-            variable("upstream", "Upstream", f"label_values({CLIENT}_count, upstream)"),
+            *(variable(name.rstrip("!"), *VARIABLES[name.rstrip("!")], multi=not name.endswith("!")) for name in variables),
         ]},
-        "panels": lay_out(),
+        "panels": lay_out(rows),
     }
 
 
 def main():
-    text = json.dumps(dashboard(), indent=1, ensure_ascii=False) + "\n"
-    if "--check" in sys.argv[1:]:
-        with open(OUT, encoding="utf-8") as file:
+    for uid in DASHBOARDS:
+        path = os.path.join(OUT, f"{uid}.json")
+        text = json.dumps(dashboard(uid), indent=1, ensure_ascii=False) + "\n"
+        if "--check" not in sys.argv[1:]:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            continue
+        with open(path, encoding="utf-8") as file:
             if file.read() != text:
-                sys.exit("grafana/dashboards/sightglass.json is not what grafana/make.py makes: run grafana/make.py")
-        return
-    with open(OUT, "w", encoding="utf-8") as file:
-        file.write(text)
+                sys.exit(f"{path} is not what grafana/make.py makes: run grafana/make.py")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{self, App, StartError};
 use crate::config::{self, ArgumentError, LoadError};
 use crate::demo::{self, DemoError, DemoOptions};
+use crate::generate;
 use crate::telemetry::metrics_prediction as predict;
 use crate::top::{self, TopError, TraceOptions};
 
@@ -55,6 +56,9 @@ enum Command {
     ///
     /// Asks the admin port of a running proxy, or reads a file that its flight recorder has written.
     Trace(Trace),
+    /// Print what other software needs to fit a configuration
+    #[command(subcommand)]
+    Generate(Generate),
     /// See it work: small services with real faults, a load, the proxy, the dashboard
     Demo(Demo),
 }
@@ -124,6 +128,22 @@ struct Trace {
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Generate {
+    /// A dashboard for Grafana: these routes, upstreams and objectives by name
+    Grafana {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Recording and alerting rules for Prometheus: objectives, and the proxy itself
+    Rules {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
@@ -151,6 +171,7 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Check { file } => return check(&file),
             Command::Trace(trace) => top::trace(&trace.options()).map_err(CliError::from),
+            Command::Generate(generate) => generate.run(),
             Command::Demo(demo) => demo::run(demo.options()).map_err(CliError::from),
         };
         match done {
@@ -206,6 +227,23 @@ impl Trace {
             file: self.file,
             json: self.json,
         }
+    }
+}
+
+// === impl Generate ===
+
+impl Generate {
+    fn run(self) -> Result<(), CliError> {
+        let text = match self {
+            Self::Grafana { config } => generate::grafana::dashboard(&config::load(&config)?.plan),
+            Self::Rules { config } => {
+                // Read by the configuration alone: certificates need not be where the rules are made.
+                let plan = config::load(&config)?.plan;
+                let name = config.file_name().unwrap_or_default();
+                generate::rules::rules(&plan, &name.to_string_lossy())
+            }
+        };
+        Ok(io::stdout().lock().write_all(text.as_bytes())?)
     }
 }
 

@@ -18,6 +18,7 @@
 //! telemetry       the only room that observes
 //! exchange        the nouns of one exchange
 //! config          the nouns of what the user asked
+//! generate        rules and dashboards that fit a plan
 //! top demo        clients of the admin port, and of the whole binary
 //! ```
 //!
@@ -32,6 +33,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod generate;
 
 pub mod exchange;
 pub mod graph;

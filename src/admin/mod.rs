@@ -5,7 +5,7 @@
 //! port      connections: how many, how long, how they end
 //! access    may this peer, was it this port that was meant, did a page of another origin ask
 //! page      which page a path is, and who may ask for it how
-//! scrape health exchanges upstreams routes configuration books process dashboard      one file a page
+//! scrape health exchanges upstreams routes slo configuration books process dashboard      one file a page
 //! reply     what every answer carries
 //! ```
 //!
@@ -29,6 +29,7 @@ mod query;
 mod reply;
 mod routes;
 mod scrape;
+mod slo;
 mod upstreams;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ use crate::telemetry::ledger::Ledger;
 use crate::telemetry::live_figures::LiveFigures;
 use crate::telemetry::metrics::Scraper;
 use crate::telemetry::recorder::Recorder;
+use crate::telemetry::slo::Slos;
 
 pub use access::{Access, Refusal, TokenError};
 pub use health::Readiness;
@@ -64,6 +66,8 @@ pub struct Sources {
     pub recorder: Arc<Recorder>,
     /// What each route did of late.
     pub figures: LiveFigures,
+    /// The objectives.
+    pub slos: Slos,
     /// The books of telemetry.
     pub ledger: Arc<Ledger>,
     /// Where clients come in: the real addresses.

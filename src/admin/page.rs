@@ -16,7 +16,7 @@ use super::process::Since;
 use super::reply::{self, Reply};
 use super::{
     Access, Readiness, Sources, books, configuration, dashboard, dump, exchanges, in_flight,
-    process, routes, scrape, upstreams,
+    process, routes, scrape, slo, upstreams,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
 
@@ -48,13 +48,14 @@ enum Page<'a> {
     InFlight,
     Upstreams,
     Routes,
+    Slo,
     Config,
     Telemetry,
     Process,
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 15] = [
     "/",
     "/metrics",
     "/livez",
@@ -66,6 +67,7 @@ const PATHS: [&str; 14] = [
     "/api/v1/recorder/dump",
     "/api/v1/upstreams",
     "/api/v1/routes",
+    "/api/v1/slo",
     "/api/v1/config",
     "/api/v1/telemetry",
     "/api/v1/process",
@@ -141,6 +143,7 @@ impl Pages {
             Page::Dump => dump::page(&self.sources, peer),
             Page::Upstreams => upstreams::page(&self.sources),
             Page::Routes => routes::page(&self.sources),
+            Page::Slo => slo::page(&self.sources),
             Page::Config => configuration::page(&self.sources),
             Page::Telemetry => books::page(&self.sources),
             _ => process::page(&self.sources, self.since, &self.readiness),
@@ -180,6 +183,7 @@ impl<'a> Page<'a> {
             "/api/v1/recorder/dump" => Self::Dump,
             "/api/v1/upstreams" => Self::Upstreams,
             "/api/v1/routes" => Self::Routes,
+            "/api/v1/slo" => Self::Slo,
             "/api/v1/config" => Self::Config,
             "/api/v1/telemetry" => Self::Telemetry,
             "/api/v1/process" => Self::Process,
@@ -217,6 +221,7 @@ impl<'a> Page<'a> {
             Self::Dump => "/api/v1/recorder/dump",
             Self::Upstreams => "/api/v1/upstreams",
             Self::Routes => "/api/v1/routes",
+            Self::Slo => "/api/v1/slo",
             Self::Config => "/api/v1/config",
             Self::Telemetry => "/api/v1/telemetry",
             Self::Process => "/api/v1/process",

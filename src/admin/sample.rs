@@ -19,12 +19,13 @@ use crate::telemetry::live_figures::LiveFigures;
 use crate::telemetry::metrics::Scraper;
 use crate::telemetry::reader::Reader;
 use crate::telemetry::recorder::Recorder;
+use crate::telemetry::slo::Slos;
 use crate::telemetry::{Catalogue, Desk};
 
 const PLAN: &str = "
 listeners: [{name: public, address: 127.0.0.1:8080}]
 routes:
-  - {name: checkout, match: {path: {prefix: /api/checkout}}, upstream: checkout}
+  - {name: checkout, match: {path: {prefix: /api/checkout}}, upstream: checkout, slo: {availability: 99.9%, latency: {within: 300ms, for: 99%}}}
   - {name: search, match: {path: {prefix: /search}}, upstream: search}
   - {name: everything-else, match: {path: {prefix: /}}, upstream: web}
 upstreams:
@@ -71,6 +72,8 @@ impl Sample {
             Reader::start(readers, &recorder, &ledger, Duration::from_secs(1)).expect("a thread");
         let keep = |record: &Record, _| record.is_error().then_some(KeepReason::Error);
         catalogue.adopt(&plan, 1);
+        let slos = Slos::new(&catalogue, Box::new(|_| {}));
+        slos.adopt(&plan);
         let desk = Desk::new(0, &catalogue, &ledger, reader.outlet());
         desk.set_plan(&plan, 1, Some(Box::new(keep)));
         let sources = Sources {
@@ -78,6 +81,7 @@ impl Sample {
             catalogue,
             recorder,
             figures,
+            slos,
             ledger,
             listeners: vec![(
                 Name::new("public"),

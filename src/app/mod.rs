@@ -187,6 +187,7 @@ fn drawn(
     let drawn: Vec<Arc<dyn Draw>> = vec![
         graph::draw(graph),
         Arc::clone(telemetry.ledger()) as _,
+        telemetry.slos().drawn(),
         Arc::clone(certificates) as _,
     ];
     drawn

@@ -28,6 +28,7 @@ pub(super) fn of(
         catalogue: Arc::clone(telemetry.catalogue()),
         recorder: Arc::clone(telemetry.recorder()),
         figures: telemetry.figures().clone(),
+        slos: telemetry.slos().clone(),
         ledger: Arc::clone(telemetry.ledger()),
         listeners,
         running: Arc::new(InForce(Arc::clone(graph), team.clone())),

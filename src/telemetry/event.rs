@@ -130,6 +130,24 @@ pub enum Event {
         /// How long it took none.
         after: Duration,
     },
+    /// A route's error budget burns at least 14.4 times as fast as it may, over five minutes and over an hour.
+    SloBurning {
+        /// The route.
+        route: Name,
+        /// Which objective.
+        slo: &'static str,
+        /// The burn rate over five minutes.
+        over_5m: f64,
+        /// The burn rate over an hour.
+        over_1h: f64,
+    },
+    /// A route's error budget does not burn that fast any more.
+    SloBurnEnded {
+        /// The route.
+        route: Name,
+        /// Which objective.
+        slo: &'static str,
+    },
     /// The access log cannot be written.
     LogFailing {
         /// Why.
@@ -282,6 +300,9 @@ fn tell(event: Event) {
         event @ (Event::ExportFailing { .. }
         | Event::ExportRejected { .. }
         | Event::ExportRecovered { .. }) => tell_of_exports(event),
+        event @ (Event::SloBurning { .. } | Event::SloBurnEnded { .. }) => {
+            tell_of_objectives(event)
+        }
         Event::LogFailing { why } => {
             warn!(target: "sightglass", why, "the access log loses lines");
         }
@@ -327,6 +348,24 @@ fn tell_of_dumps(event: Event) {
         }
         Event::RecorderDumpFailed { why, error } => {
             warn!(target: "sightglass", why, error, "recorder not dumped");
+        }
+        _ => {}
+    }
+}
+
+/// The part of [`emit`] that is about objectives.
+fn tell_of_objectives(event: Event) {
+    match event {
+        Event::SloBurning {
+            route,
+            slo,
+            over_5m,
+            over_1h,
+        } => {
+            warn!(target: "sightglass", %route, slo, over_5m, over_1h, "an error budget burns fast");
+        }
+        Event::SloBurnEnded { route, slo } => {
+            info!(target: "sightglass", %route, slo, "an error budget burns fast no more");
         }
         _ => {}
     }

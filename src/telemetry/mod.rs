@@ -28,6 +28,7 @@ mod percent;
 pub mod reader;
 pub mod recorder;
 mod set_up;
+pub mod slo;
 pub mod trace;
 pub mod wall;
 

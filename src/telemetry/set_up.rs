@@ -19,6 +19,7 @@ use super::otlp_logs::{self, LogExporter, LogSink};
 use super::own_work;
 use super::reader::{Letter, ReadRecords, Reader};
 use super::recorder::Recorder;
+use super::slo::{Burning, Slos};
 use super::trace::export::{self, ExportError, Exporter};
 use super::trace::pace::WatchPaces;
 use super::trace::{Environment, Intake, Sink, Traces};
@@ -61,6 +62,7 @@ pub struct Telemetry {
     ledger: Arc<Ledger>,
     recorder: Arc<Recorder>,
     figures: LiveFigures,
+    slos: Slos,
     traces: Traces,
     reopen: Option<Reopen>,
     outlet: SyncSender<Letter>,
@@ -139,7 +141,15 @@ impl Telemetry {
             _ => Some(AccessLog::open(&telemetry.access_log, &ledger)?),
         };
         let reopen = log.as_ref().map(AccessLog::reopen);
-        let mut readers: Vec<Box<dyn ReadRecords>> = vec![Box::new(figures.clone())];
+        // What led to it is in the recorder now, and will not be there for ever.
+        let dumped = Arc::clone(&recorder);
+        let on_burn = move |burning: &Burning| {
+            let Burning { route, slo, .. } = burning;
+            dumped.dump(format!("the {slo} budget of {route} burns fast"));
+        };
+        let slos = Slos::new(&catalogue, Box::new(on_burn));
+        let mut readers: Vec<Box<dyn ReadRecords>> =
+            vec![Box::new(figures.clone()), Box::new(slos.clone())];
         if let Some(log) = log {
             readers.push(Box::new(log));
         }
@@ -167,6 +177,7 @@ impl Telemetry {
             ledger,
             recorder,
             figures,
+            slos,
             traces,
             reopen,
             outlet: reader.outlet(),
@@ -226,6 +237,12 @@ impl Telemetry {
         &self.figures
     }
 
+    /// The objectives.
+    #[must_use]
+    pub fn slos(&self) -> &Slos {
+        &self.slos
+    }
+
     /// What is said about traces.
     #[must_use]
     pub fn traces(&self) -> Traces {
@@ -245,6 +262,7 @@ impl Telemetry {
     /// A configuration is in force. Call it after the graph was swapped.
     pub fn adopt(&self, plan: &Plan, generation: u32) {
         self.catalogue.adopt(plan, generation);
+        self.slos.adopt(plan);
     }
 
     /// Lets the last records and spans out, within about `limit` each. Desks must have been flushed. Blocks; not on the

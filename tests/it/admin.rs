@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::rig::{Client, Collector, Config, Gate, Proxy, Response, Script, Upstream, get, reply};
 
 /// Every page, and the type that it has.
-const PAGES: [(&str, &str); 15] = [
+const PAGES: [(&str, &str); 16] = [
     ("/", "text/html; charset=utf-8"),
     ("/style.css", "text/css; charset=utf-8"),
     ("/app.js", "text/javascript; charset=utf-8"),
@@ -21,6 +21,7 @@ const PAGES: [(&str, &str); 15] = [
     ("/api/v1/upstreams", "application/json"),
     ("/api/v1/routes", "application/json"),
     ("/api/v1/telemetry", "application/json"),
+    ("/api/v1/slo", "application/json"),
     ("/api/v1/config", "application/json"),
     ("/api/v1/process", "application/json"),
 ];

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use scan::{Mention, Source};
 
 /// What each room may know, as the table in `docs/architecture.md` has it; `main`, `lib`, `cli` and `app` may know all.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     (
         "server",
         &["graph", "tls", "telemetry", "exchange", "config"],
@@ -41,6 +41,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("telemetry", &["exchange", "config"]),
     ("exchange", &["config"]),
     ("config", &[]),
+    ("generate", &["telemetry", "config"]),
     ("top", &["config"]),
     ("demo", &["config"]),
 ];

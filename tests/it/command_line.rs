@@ -93,7 +93,7 @@ routes:
     match: {path: {prefix: api}}
     upstream: wbe
     retry: {attempts: 1}
-    slo: {availability: 99.9%}
+    slo: {availability: 100%}
   - name: web
     match: {path: {regex: \"(\"}}
     upstream: web
@@ -120,7 +120,7 @@ fn check_explains_ten_mistakes_in_one_go() {
         ("8:28", "routes[0].match.path.prefix", "/api"),
         ("9:15", "routes[0].upstream", "did you mean web?"),
         ("10:23", "routes[0].retry.attempts", "2"),
-        ("11:5", "routes[0].slo", "not supported yet"),
+        ("11:25", "routes[0].slo.availability", "leaves a budget"),
         ("12:11", "routes[1].name", "web"),
         ("13:27", "routes[1].match.path.regex", "("),
         ("18:14", "upstreams[0].balance", "did you mean round_robin?"),

@@ -17,6 +17,7 @@ use super::page::{Draw, Page};
 use crate::config::{Metrics, Name, Plan, Route};
 use crate::exchange::Gauge;
 use crate::telemetry::label;
+use crate::telemetry::slo::{self, Counts};
 
 /// All series that carry a configured name.
 #[derive(Debug, Default)]
@@ -67,6 +68,8 @@ pub(in crate::telemetry) enum Owner {
     Route(Name),
     /// A route's, with the path pattern that it had.
     Pattern(Name, Box<str>),
+    /// A route's, with one of its objectives.
+    Slo(Name, &'static str),
     /// An upstream's.
     Upstream(Name),
     /// An endpoint's of an upstream.
@@ -178,6 +181,29 @@ impl Catalogue {
                 Some((outcome.trim_end_matches('"').to_owned(), sum))
             })
             .collect()
+    }
+
+    /// How many events of an objective there have been. Its series are on the page from now on, where the configuration
+    /// in force has it.
+    pub(in crate::telemetry) fn slo_counts(&self, route: &Name, slo: &'static str) -> Counts {
+        let owner = Owner::Slo(route.clone(), slo);
+        let series = &mut *self.lock();
+        if !series.owners.contains(&owner) {
+            return Counts::default();
+        }
+        let family = &family::SLO_EVENTS;
+        let [good, bad] = ["good", "bad"].map(|result| {
+            let labels: Arc<str> = family.pairs(&[route.as_str(), slo, result]).into();
+            let entry = series.counters.entry((family.name, labels));
+            let entry = entry.or_insert_with(|| Entry {
+                family,
+                owner: owner.clone(),
+                values: Box::default(),
+                cells: Arc::default(),
+            });
+            entry.cells.iter().map(|(_, cell)| cell.get()).sum()
+        });
+        Counts { good, bad }
     }
 
     /// The histogram of a series, as its writer sees it.
@@ -318,7 +344,7 @@ impl Catalogue {
             let sum: u64 = cells.iter().map(|(_, cell)| cell.get()).sum();
             // Handles are resolved before anything is counted. Where more than a configured name tells series apart, one
             // that nobody has counted yet says nothing.
-            if sum > 0 || family.is_told_apart_by_names() {
+            if sum > 0 || family.begins_at_zero() {
                 page.integer(family, &labels, i128::from(sum));
             }
         }
@@ -402,6 +428,9 @@ fn owners(plan: &Plan) -> HashSet<Owner> {
     for route in &plan.routes {
         owners.insert(Owner::Route(route.name.clone()));
         owners.insert(Owner::pattern(route));
+    }
+    for objective in slo::of_plan(plan) {
+        owners.insert(Owner::Slo(objective.route, objective.slo));
     }
     for upstream in &plan.upstreams {
         owners.insert(Owner::Upstream(upstream.name.clone()));

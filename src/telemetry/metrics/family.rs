@@ -38,6 +38,13 @@ impl Family {
         self.labels.iter().all(|label| NAMES.contains(label))
     }
 
+    /// Whether a series of it is on the page before anything was counted. Of objectives it must be: the first failure of
+    /// a series that begins with it is none to `increase()`.
+    #[must_use]
+    pub fn begins_at_zero(&self) -> bool {
+        self.is_told_apart_by_names() || self.name == SLO_EVENTS.name
+    }
+
     /// Its labels with these values, in its order, as they are written.
     #[must_use]
     pub fn pairs(&self, values: &[&str]) -> String {
@@ -156,6 +163,18 @@ families! {
     OVERLOADED: Kind::Counter, "sightglass_overloaded_total",
         ["route", "upstream", "limiter"],
         "Requests that a concurrency or circuit limit refused.";
+    SLO_EVENTS: Kind::Counter, "sightglass_slo_events_total",
+        ["route", "slo", "result"],
+        "Exchanges that kept an objective of their route (good) or did not (bad).";
+    SLO_OBJECTIVE: Kind::Gauge, "sightglass_slo_objective_ratio",
+        ["route", "slo"],
+        "The share of good events that a route promises.";
+    SLO_BURN_RATE: Kind::Gauge, "sightglass_slo_burn_rate",
+        ["route", "slo", "window"],
+        "How fast a route's error budget burns, 1 being as fast as is allowed; absent until the process has lived through the window.";
+    SLO_BUDGET: Kind::Gauge, "sightglass_slo_error_budget_remaining_ratio",
+        ["route", "slo"],
+        "The share of a route's error budget that is left, as far as the process has lived through its window.";
     ENDPOINT_HEALTHY: Kind::Gauge, "sightglass_endpoint_healthy",
         ["upstream", "endpoint"],
         "Whether an endpoint takes requests.";

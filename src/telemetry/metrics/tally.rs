@@ -14,9 +14,10 @@ use super::exemplar::Mark;
 use super::family::{self, Family};
 use super::governor::{Ids, Known, Value};
 use super::histogram::{DURATIONS, Histogram};
-use crate::config::{Name, Plan};
+use crate::config::{Name, Plan, Route};
 use crate::exchange::{Attempt, Gauge, KnownMethod, Outcome, PHASES, Record};
 use crate::telemetry::label;
+use crate::telemetry::slo::RouteCounts;
 
 /// One worker's series under one configuration.
 pub(in crate::telemetry) struct Tally {
@@ -60,6 +61,8 @@ struct RouteSeries {
     phases: [Option<Arc<Histogram>>; PHASES],
     overhead: Option<Arc<Histogram>>,
     active: Option<Gauge>,
+    /// Where the route has objectives.
+    slo: Option<RouteCounts>,
 }
 
 #[derive(Default)]
@@ -95,13 +98,21 @@ impl Tally {
                 .resize_with(upstream.endpoints.len(), EndpointSeries::default);
             upstreams.push(series);
         }
+        let sources = Source {
+            catalogue: Arc::clone(catalogue),
+            plan: Arc::clone(plan),
+            generation,
+            worker,
+        };
+        let of_route = |route: &Route| RouteSeries {
+            slo: route
+                .slo
+                .as_ref()
+                .map(|slo| RouteCounts::new(slo, |kind, result| sources.slo(route, kind, result))),
+            ..RouteSeries::default()
+        };
+        let routes = plan.routes.iter().map(of_route);
         Self {
-            sources: Source {
-                catalogue: Arc::clone(catalogue),
-                plan: Arc::clone(plan),
-                generation,
-                worker,
-            },
             has_exemplars: plan.telemetry.exemplars,
             free: Known::new(catalogue.governor(), plan).map(|known| Free {
                 known,
@@ -109,10 +120,9 @@ impl Tally {
                 most: usize::try_from(plan.telemetry.metrics.max_series / 8).unwrap_or(0),
                 full_until_ms: 0,
             }),
-            routes: std::iter::repeat_with(RouteSeries::default)
-                .take(plan.routes.len() + 1)
-                .collect(),
+            routes: routes.chain([RouteSeries::default()]).collect(),
             upstreams,
+            sources,
         }
     }
 
@@ -163,6 +173,9 @@ impl Tally {
         let sources = &self.sources;
         let series = &mut self.routes[place];
         let whole = record.duration();
+        if let Some(slo) = &series.slo {
+            slo.count(record);
+        }
 
         let durations = match &mut self.free {
             Some(free) => free.get(sources, record, ended_ms),
@@ -346,6 +359,13 @@ impl Source {
         let labels = [name, label.unwrap_or_default()];
         let labels = &labels[..1 + usize::from(label.is_some())];
         self.catalogue.histogram(self.wanted(family, labels, owner))
+    }
+
+    fn slo(&self, route: &Route, slo: &'static str, result: &str) -> Counter {
+        let labels = [route.name.as_str(), slo, result];
+        let owner = Owner::Slo(route.name.clone(), slo);
+        self.catalogue
+            .counter(self.wanted(&family::SLO_EVENTS, &labels, owner))
     }
 
     fn attempts(&self, attempt: &Attempt) -> Arc<Histogram> {
