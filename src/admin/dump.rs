@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 use super::Sources;
 use super::reply::{self, Reply};
 use crate::telemetry::recorder::DumpError;
-use crate::telemetry::{Event, emit};
 
 /// Writes a dump and names its file. Who asked is in the event and in the file.
-pub(super) fn page(sources: &Sources, who: IpAddr) -> Reply {
+pub(super) fn dump(sources: &Sources, who: IpAddr) -> Reply {
     let result = sources.recorder.dump_now(&format!("asked for by {who}"));
-    let reply = match result {
+    match result {
         Ok(dumped) => reply::value(&json!({
             "file": dumped.file.display().to_string(),
             "exchanges": dumped.exchanges,
@@ -25,12 +24,5 @@ pub(super) fn page(sources: &Sources, who: IpAddr) -> Reply {
             };
             reply::problem(status, error.to_string(), Value::Null)
         }
-    };
-    emit(Event::AdminCalled {
-        who,
-        method: "POST",
-        path: "/api/v1/recorder/dump",
-        status: reply.status().as_u16(),
-    });
-    reply
+    }
 }

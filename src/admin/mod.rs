@@ -5,22 +5,25 @@
 //! port      connections: how many, how long, how they end
 //! access    may this peer, was it this port that was meant, did a page of another origin ask
 //! page      which page a path is, and who may ask for it how
-//! scrape health exchanges upstreams routes slo configuration books process dashboard      one file a page
+//! control   calls that change something: reload, drain, log_level, dump
+//! scrape health exchanges in_flight upstreams routes slo configuration books process dashboard      one file a page
 //! reply     what every answer carries
 //! ```
 //!
 //! It runs on the control runtime, never on a worker, and what takes longer than a few microseconds runs beside that:
-//! a scrape is nobody's tail latency. It reads what the rooms below know and changes nothing yet; whatever will change
-//! something is an event that says who asked.
+//! a scrape is nobody's tail latency. It reads what the rooms below know; the few calls that change something (`control`)
+//! are each an event that says who asked.
 
 mod access;
 mod books;
 mod configuration;
+mod control;
 mod dashboard;
 mod dump;
 mod exchanges;
 mod health;
 mod in_flight;
+mod log_level;
 mod moment;
 mod page;
 mod port;
@@ -46,11 +49,13 @@ use crate::telemetry::Catalogue;
 use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::live_figures::LiveFigures;
+use crate::telemetry::log_levels::LogLevels;
 use crate::telemetry::metrics::Scraper;
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::slo::Slos;
 
 pub use access::{Access, Refusal, TokenError};
+pub use control::Control;
 pub use health::Readiness;
 pub use port::{Admin, StartError, serve};
 pub use upstreams::{EndpointFigures, UpstreamFigures};
@@ -72,6 +77,10 @@ pub struct Sources {
     pub ledger: Arc<Ledger>,
     /// Where clients come in: the real addresses.
     pub listeners: Vec<(Name, SocketAddr)>,
+    /// What stderr tells.
+    pub log_levels: Arc<LogLevels>,
+    /// What calls can make the process do.
+    pub control: Arc<dyn Control>,
     /// What runs now.
     pub running: Arc<dyn Running>,
 }

@@ -7,18 +7,22 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode};
+use http_body::Body;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use super::control::Call;
 use super::process::Since;
 use super::reply::{self, Reply};
 use super::{
-    Access, Readiness, Sources, books, configuration, dashboard, dump, exchanges, in_flight,
-    process, routes, scrape, slo, upstreams,
+    Access, Readiness, Sources, books, configuration, control, dashboard, dump, exchanges,
+    in_flight, log_level, process, routes, scrape, slo, upstreams,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
+use crate::telemetry::{Event, emit};
 
 /// All pages.
 #[derive(Debug)]
@@ -52,10 +56,22 @@ enum Page<'a> {
     Config,
     Telemetry,
     Process,
+    LogLevel,
+    Reload,
+    Drain,
+}
+
+/// What a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    ChangeLogLevel,
+    Reload,
+    Drain,
+    Dump,
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 18] = [
     "/",
     "/metrics",
     "/livez",
@@ -71,11 +87,10 @@ const PATHS: [&str; 15] = [
     "/api/v1/config",
     "/api/v1/telemetry",
     "/api/v1/process",
+    "/api/v1/log-level",
+    "/api/v1/reload",
+    "/api/v1/drain",
 ];
-
-/// What pages that are read take, and what those take that do something.
-const READ: &str = "GET, HEAD";
-const DONE: &str = "POST";
 
 // === impl Pages ===
 
@@ -92,7 +107,11 @@ impl Pages {
     }
 
     /// The answer to a request of this peer. May be dropped at any await: what has begun beside the reactor ends there.
-    pub(super) async fn answer(self: Arc<Self>, peer: IpAddr, request: Parts) -> Reply {
+    pub(super) async fn answer<B>(self: Arc<Self>, peer: IpAddr, request: Request<B>) -> Reply
+    where
+        B: Body<Data = Bytes>,
+    {
+        let (request, body) = request.into_parts();
         let page = Page::find(request.uri.path());
         if !page.is_some_and(Page::is_open)
             && let Err(refusal) = self.access.check(peer, &request)
@@ -103,11 +122,12 @@ impl Pages {
             let detail = "there is no such page";
             return reply::problem(StatusCode::NOT_FOUND, detail, json!({ "paths": PATHS }));
         };
-        let is_read = matches!(request.method, Method::GET | Method::HEAD);
-        match page.does_something() {
-            false if !is_read => return reply::wrong_method(READ),
-            true if request.method != Method::POST => return reply::wrong_method(DONE),
-            _ => {}
+        if let Some(act) = page.act(&request.method) {
+            let path = page.pattern();
+            return self.act(act, path, peer, &request, body).await;
+        }
+        if !page.is_read(&request.method) {
+            return reply::wrong_method(page.allowed());
         }
         match page {
             Page::Livez => self.readiness.livez(),
@@ -125,12 +145,50 @@ impl Pages {
             }
             _ => {
                 let questions = Arc::clone(&self.questions);
-                beside(questions, move || self.api(peer, &request)).await
+                beside(questions, move || self.api(&request)).await
             }
         }
     }
 
-    fn api(&self, peer: IpAddr, request: &Parts) -> Reply {
+    /// Does what a call asks for, and says who asked.
+    async fn act<B>(
+        self: Arc<Self>,
+        act: Act,
+        path: &'static str,
+        peer: IpAddr,
+        head: &Parts,
+        body: B,
+    ) -> Reply
+    where
+        B: Body<Data = Bytes>,
+    {
+        let method = act.method();
+        let reply = match Call::read(peer, head, body).await {
+            Err(problem) => problem,
+            Ok(call) => {
+                let questions = Arc::clone(&self.questions);
+                beside(questions, move || {
+                    let sources = &self.sources;
+                    own_span(OwnWork::AdminCall { method, path }).in_scope(|| match act {
+                        Act::ChangeLogLevel => log_level::change(&sources.log_levels, &call),
+                        Act::Reload => control::reload(&*sources.control),
+                        Act::Drain => control::drain(&*sources.control),
+                        Act::Dump => dump::dump(sources, peer),
+                    })
+                })
+                .await
+            }
+        };
+        emit(Event::AdminCalled {
+            who: peer.to_canonical(),
+            method,
+            path,
+            status: reply.status().as_u16(),
+        });
+        reply
+    }
+
+    fn api(&self, request: &Parts) -> Reply {
         let Some(page) = Page::find(request.uri.path()) else {
             return reply::problem(StatusCode::NOT_FOUND, "there is no such page", Value::Null);
         };
@@ -140,12 +198,12 @@ impl Pages {
             Page::Exchange(trace_id) => exchanges::one(&self.sources, trace_id),
             Page::InFlight => in_flight::page(&self.sources, query),
             Page::Recorder => exchanges::figures(&self.sources),
-            Page::Dump => dump::page(&self.sources, peer),
             Page::Upstreams => upstreams::page(&self.sources),
             Page::Routes => routes::page(&self.sources),
             Page::Slo => slo::page(&self.sources),
             Page::Config => configuration::page(&self.sources),
             Page::Telemetry => books::page(&self.sources),
+            Page::LogLevel => log_level::page(&self.sources.log_levels),
             _ => process::page(&self.sources, self.since, &self.readiness),
         };
         if is_poll(request) {
@@ -153,7 +211,6 @@ impl Pages {
         } else {
             let method = match request.method {
                 Method::HEAD => "HEAD",
-                Method::POST => "POST",
                 _ => "GET",
             };
             own_span(OwnWork::AdminCall {
@@ -187,6 +244,9 @@ impl<'a> Page<'a> {
             "/api/v1/config" => Self::Config,
             "/api/v1/telemetry" => Self::Telemetry,
             "/api/v1/process" => Self::Process,
+            "/api/v1/log-level" => Self::LogLevel,
+            "/api/v1/reload" => Self::Reload,
+            "/api/v1/drain" => Self::Drain,
             _ => match path.strip_prefix("/api/v1/exchanges/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => Self::Exchange(id),
                 _ => return None,
@@ -197,11 +257,6 @@ impl<'a> Page<'a> {
     /// Whether it answers everybody.
     fn is_open(self) -> bool {
         matches!(self, Self::Metrics | Self::Livez | Self::Readyz)
-    }
-
-    /// Whether it does something, and is not only read.
-    fn does_something(self) -> bool {
-        matches!(self, Self::Dump)
     }
 
     /// Its path, as a span names it.
@@ -225,6 +280,46 @@ impl<'a> Page<'a> {
             Self::Config => "/api/v1/config",
             Self::Telemetry => "/api/v1/telemetry",
             Self::Process => "/api/v1/process",
+            Self::LogLevel => "/api/v1/log-level",
+            Self::Reload => "/api/v1/reload",
+            Self::Drain => "/api/v1/drain",
+        }
+    }
+
+    /// Its methods.
+    fn allowed(self) -> &'static str {
+        match self {
+            Self::LogLevel => "GET, HEAD, PUT",
+            Self::Reload | Self::Drain | Self::Dump => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    /// Whether this method reads it.
+    fn is_read(self, method: &Method) -> bool {
+        !matches!(self, Self::Reload | Self::Drain | Self::Dump)
+            && matches!(*method, Method::GET | Method::HEAD)
+    }
+
+    /// What this method does to it, where it changes something.
+    fn act(self, method: &Method) -> Option<Act> {
+        match (self, method) {
+            (Self::LogLevel, &Method::PUT) => Some(Act::ChangeLogLevel),
+            (Self::Reload, &Method::POST) => Some(Act::Reload),
+            (Self::Drain, &Method::POST) => Some(Act::Drain),
+            (Self::Dump, &Method::POST) => Some(Act::Dump),
+            _ => None,
+        }
+    }
+}
+
+// === impl Act ===
+
+impl Act {
+    fn method(self) -> &'static str {
+        match self {
+            Self::ChangeLogLevel => "PUT",
+            Self::Reload | Self::Drain | Self::Dump => "POST",
         }
     }
 }

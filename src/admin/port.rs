@@ -161,7 +161,6 @@ async fn serve_connection(
 ) {
     prepare(&stream);
     let answer = service_fn(move |request: Request<Incoming>| {
-        let (request, _) = request.into_parts();
         let answer = Arc::clone(&pages).answer(peer.ip(), request);
         async { Ok::<_, Infallible>(answer.await) }
     });

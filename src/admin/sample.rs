@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{EndpointFigures, Running, Sources, UpstreamFigures};
+use super::{Control, EndpointFigures, Running, Sources, UpstreamFigures};
 use crate::config::{Name, Plan, parse};
 use crate::exchange::{
     Carried, Connection, Exchange, KeepReason, Outcome, Phase, Protocol, Record, SpanId, Text,
@@ -16,6 +16,7 @@ use crate::exchange::{
 };
 use crate::telemetry::ledger::{Ledger, Signal};
 use crate::telemetry::live_figures::LiveFigures;
+use crate::telemetry::log_levels::LogLevels;
 use crate::telemetry::metrics::Scraper;
 use crate::telemetry::reader::Reader;
 use crate::telemetry::recorder::Recorder;
@@ -58,6 +59,17 @@ struct Fixed(Arc<Plan>);
 
 // === impl Sample ===
 
+/// Does nothing.
+struct NoControl;
+
+impl Control for NoControl {
+    fn reload(&self) -> Result<(u32, String), String> {
+        Err("there is nothing to reload".to_owned())
+    }
+
+    fn drain(&self) {}
+}
+
 impl Sample {
     pub(super) fn new() -> Self {
         let plan = Arc::new(parse(PLAN, "sample.yaml").expect("a plan").plan);
@@ -87,6 +99,8 @@ impl Sample {
                 Name::new("public"),
                 SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             )],
+            log_levels: LogLevels::detached(),
+            control: Arc::new(NoControl),
             running: Arc::new(Fixed(Arc::clone(&plan))),
         };
         Self {

@@ -15,10 +15,11 @@ mod threads;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::admin;
 use crate::config::{self, LoadError, Loaded, Plan, Problems, Severity};
@@ -98,7 +99,9 @@ pub fn run(app: App) -> Result<(), StartError> {
     })?);
     let starting = own_span(OwnWork::Start);
 
-    let (graph, threads, admin, drawn) = starting.in_scope(|| -> Result<_, StartError> {
+    let stop = Arc::new(Notify::new());
+    let handle = control.handle();
+    let (reload, threads, admin, drawn) = starting.in_scope(|| -> Result<_, StartError> {
         let front = FrontParts {
             pseudonym: pseudonym(),
             traces: telemetry.traces(),
@@ -109,14 +112,24 @@ pub fn run(app: App) -> Result<(), StartError> {
         reload::tell_unverified(&plan);
         let drawn = drawn(&telemetry, &graph, &certificates);
         let threads = Threads::start(&plan, bound, &graph, &telemetry, &certificates)?;
-        let sources = sources::of(&telemetry, &graph, threads.team(), listening.clone());
+        let reload = Arc::new(Reload {
+            file: app.file,
+            certificates: Arc::clone(&certificates),
+            graph: Arc::clone(&graph),
+            telemetry: Arc::clone(&telemetry),
+            turn: Mutex::default(),
+            stop: Arc::clone(&stop),
+        });
+        let control = Arc::clone(&reload) as Arc<dyn admin::Control>;
+        let team = threads.team();
+        let sources = sources::of(&telemetry, &graph, team, listening.clone(), control);
         let socket = admin_bound.sockets.swap_remove(0);
-        let admin = admin::serve(control.handle(), socket, &plan.admin, sources)?;
+        let admin = admin::serve(handle, socket, &plan.admin, sources)?;
         emit(Event::Started {
             listeners: listening.clone(),
             admin: Some(admin.address()),
         });
-        Ok((graph, threads, admin, drawn))
+        Ok((reload, threads, admin, drawn))
     })?;
     drop(starting);
     let readiness = admin.readiness().clone();
@@ -126,15 +139,9 @@ pub fn run(app: App) -> Result<(), StartError> {
     writeln!(io::stderr(), "{ready}")?;
 
     let watch = Watch::start(control.handle(), Arc::clone(&certificates));
-    let reload = Reload {
-        file: app.file,
-        certificates,
-        graph,
-        telemetry: Arc::clone(&telemetry),
-    };
-    let by = control.block_on(signals.until_stop(|signal| {
+    let by = control.block_on(signals.until_stop(&stop, |signal| {
         if signal == Signal::Reload {
-            reload.run();
+            let _ = reload.run(); // it has said so itself
         }
     }));
 

@@ -4,10 +4,12 @@
 //! refused by name and the old configuration stays, whole.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
+use crate::admin::Control;
 use crate::config::{LoadError, Plan};
 use crate::graph::Graph;
 use crate::telemetry::own_work::{OwnWork, own_span};
@@ -20,11 +22,17 @@ pub(super) struct Reload {
     pub(super) graph: Arc<ArcSwap<Graph>>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) certificates: Arc<Certificates>,
+    /// One at a time: a signal and a call may come together.
+    pub(super) turn: Mutex<()>,
+    /// Tells that the process is to drain and end.
+    pub(super) stop: Arc<Notify>,
 }
 
 /// Why the old configuration stays.
 #[derive(Debug, thiserror::Error)]
-enum ReloadError {
+pub(super) enum ReloadError {
+    #[error("there is no file: the configuration came from arguments")]
+    NoFile,
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(transparent)]
@@ -37,20 +45,24 @@ enum ReloadError {
 
 impl Reload {
     /// Opens the access log anew, and takes up certificates and the file as they are now.
-    pub(super) fn run(&self) {
+    pub(super) fn run(&self) -> Result<(u32, String), ReloadError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.telemetry.reopen_log();
         self.certificates.read_again();
-        let Some(file) = &self.file else { return };
-        own_span(OwnWork::Reload).in_scope(|| match self.take_up(file) {
-            Ok((generation, hash)) => {
-                emit(Event::Reloaded { generation, hash });
-            }
-            Err(error) => {
-                emit(Event::ReloadFailed {
+        let file = self.file.as_ref().ok_or(ReloadError::NoFile)?;
+        own_span(OwnWork::Reload).in_scope(|| {
+            let taken_up = self.take_up(file);
+            emit(match &taken_up {
+                Ok((generation, hash)) => Event::Reloaded {
+                    generation: *generation,
+                    hash: hash.clone(),
+                },
+                Err(error) => Event::ReloadFailed {
                     why: error.to_string(),
-                });
-            }
-        });
+                },
+            });
+            taken_up
+        })
     }
 
     fn take_up(&self, file: &std::path::Path) -> Result<(u32, String), ReloadError> {
@@ -67,6 +79,16 @@ impl Reload {
         self.telemetry.adopt(&plan, generation);
         tell_unverified(&plan);
         Ok((generation, plan.hash.clone()))
+    }
+}
+
+impl Control for Reload {
+    fn reload(&self) -> Result<(u32, String), String> {
+        self.run().map_err(|error| error.to_string())
+    }
+
+    fn drain(&self) {
+        self.stop.notify_one();
     }
 }
 

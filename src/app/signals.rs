@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 /// What a signal asks for while the process serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +35,17 @@ impl Signals {
         })
     }
 
-    /// Waits for the signal to stop, and says which it was; calls `act` on every other.
-    pub(super) async fn until_stop(&mut self, act: impl Fn(Signal)) -> &'static str {
+    /// Waits for the signal to stop, or for `asked`, and says which it was; calls `act` on every other.
+    pub(super) async fn until_stop(
+        &mut self,
+        asked: &Notify,
+        act: impl Fn(Signal),
+    ) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.hup.recv() => act(Signal::Reload),
                 by = Self::stop(&mut self.term, &mut self.int) => return by,
+                () = asked.notified() => return "an admin call",
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
-use crate::admin::{EndpointFigures, Running, Sources, UpstreamFigures};
+use crate::admin::{Control, EndpointFigures, Running, Sources, UpstreamFigures};
 use crate::config::{Name, Plan};
 use crate::graph::Graph;
 use crate::server::Team;
@@ -22,6 +22,7 @@ pub(super) fn of(
     graph: &Arc<ArcSwap<Graph>>,
     team: &Team,
     listeners: Vec<(Name, SocketAddr)>,
+    control: Arc<dyn Control>,
 ) -> Sources {
     Sources {
         scraper: Arc::clone(telemetry.scraper()),
@@ -31,6 +32,8 @@ pub(super) fn of(
         slos: telemetry.slos().clone(),
         ledger: Arc::clone(telemetry.ledger()),
         listeners,
+        log_levels: Arc::clone(telemetry.log_levels()),
+        control,
         running: Arc::new(InForce(Arc::clone(graph), team.clone())),
     }
 }

@@ -185,6 +185,22 @@ pub enum Event {
         /// Why it could not.
         error: String,
     },
+    /// What stderr tells of a target is changed for a while.
+    LogLevelChanged {
+        /// The target.
+        target: String,
+        /// The level.
+        level: &'static str,
+        /// For how long.
+        lasts: Duration,
+        /// Who asked.
+        who: IpAddr,
+    },
+    /// What stderr tells of a target is again what it was.
+    LogLevelReturned {
+        /// The target.
+        target: String,
+    },
     /// A layer panicked; the exchange got a 500.
     ExchangePanicked {
         /// The route, where it was known.
@@ -274,6 +290,15 @@ fn tell(event: Event) {
             path,
             status,
         } => info!(target: "sightglass", %who, method, path, status, "admin call"),
+        Event::LogLevelChanged {
+            target: of,
+            level,
+            lasts,
+            who,
+        } => info!(target: "sightglass", of, level, ?lasts, %who, "log level changed"),
+        Event::LogLevelReturned { target: of } => {
+            info!(target: "sightglass", of, "log level as before");
+        }
         Event::ConnectionFailed {
             listener,
             peer,

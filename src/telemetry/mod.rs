@@ -14,6 +14,7 @@ pub mod label;
 pub mod ledger;
 pub mod live_figures;
 pub mod log;
+pub mod log_levels;
 mod look_at;
 mod mask;
 pub mod metrics;

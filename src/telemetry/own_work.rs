@@ -21,7 +21,7 @@ use tracing::{Span, Subscriber, info_span};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use super::event::{Event, emit};
 use super::otlp::{OTLP_TARGET, RejectedLayer};
@@ -63,6 +63,9 @@ pub enum OwnWork<'a> {
 #[derive(Debug)]
 struct IntoSink(Sink);
 
+/// Puts another filter of what is told on stderr in force.
+pub(super) type Refilter = Box<dyn Fn(Targets) + Send + Sync>;
+
 /// The variable that says what is told on stderr: `target=level,…`.
 pub const VARIABLE: &str = "SIGHTGLASS_LOG";
 
@@ -97,7 +100,8 @@ pub fn own_span(work: OwnWork<'_>) -> Span {
 }
 
 /// Makes the process tell what it does: on stderr, and to the collector where there is one. `directives` are those of
-/// [`VARIABLE`]; what cannot be read of them is said and set aside.
+/// [`VARIABLE`]; what cannot be read of them is said and set aside. The answer is what stderr is told, and what puts
+/// something else in force.
 ///
 /// # Errors
 ///
@@ -106,7 +110,7 @@ pub(super) fn install(
     directives: Option<&str>,
     sink: Option<Sink>,
     logs: Option<LogSink>,
-) -> Result<(), SetGlobalDefaultError> {
+) -> Result<(Targets, Refilter), SetGlobalDefaultError> {
     let (told, is_understood) = match directives.map(str::parse::<Targets>) {
         None => (standard(), true),
         Some(Ok(asked)) => (with(standard(), asked), true),
@@ -119,8 +123,9 @@ pub(super) fn install(
     } else {
         lines.with_ansi(false).compact().boxed()
     };
+    let (filter, handle) = reload::Layer::new(told.clone());
     let all = Registry::default()
-        .with(lines.with_filter(told))
+        .with(lines.with_filter(filter))
         .with(sink.map(own_layer))
         .with(logs.map(event_layer))
         .with(rejected_layer());
@@ -132,7 +137,10 @@ pub(super) fn install(
             why,
         });
     }
-    Ok(())
+    let refilter: Refilter = Box::new(move |filter| {
+        let _ = handle.reload(filter); // it fails only where the subscriber is gone
+    });
+    Ok((told, refilter))
 }
 
 /// What is told on stderr unless somebody asks for something else. A failed export is not among it: the exporter logs

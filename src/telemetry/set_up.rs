@@ -14,6 +14,7 @@ use super::desk::Desk;
 use super::ledger::Ledger;
 use super::live_figures::LiveFigures;
 use super::log::{AccessLog, LogError, Reopen};
+use super::log_levels::LogLevels;
 use super::metrics::{Catalogue, Runtimes, Scraper, SetUpError as MetricsError};
 use super::otlp_logs::{self, LogExporter, LogSink};
 use super::own_work;
@@ -65,6 +66,7 @@ pub struct Telemetry {
     slos: Slos,
     traces: Traces,
     reopen: Option<Reopen>,
+    log_levels: Arc<LogLevels>,
     outlet: SyncSender<Letter>,
     /// `None` once it has ended.
     running: Mutex<Option<Running>>,
@@ -110,7 +112,9 @@ impl Telemetry {
         let log_sink = log_collector
             .as_ref()
             .map(|_| LogSink::new(environment.log_batch(), Arc::clone(&ledger)));
-        own_work::install(directives.as_deref(), sink.clone(), log_sink.clone())?;
+        let (told, refilter) =
+            own_work::install(directives.as_deref(), sink.clone(), log_sink.clone())?;
+        let log_levels = LogLevels::new(told, refilter, control);
         for ignored in environment.ignored() {
             super::emit(super::Event::VariableIgnored {
                 variable: ignored.variable,
@@ -180,6 +184,7 @@ impl Telemetry {
             slos,
             traces,
             reopen,
+            log_levels,
             outlet: reader.outlet(),
             running: Mutex::new(Some(Running {
                 reader,
@@ -229,6 +234,12 @@ impl Telemetry {
     #[must_use]
     pub fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder
+    }
+
+    /// What stderr tells.
+    #[must_use]
+    pub fn log_levels(&self) -> &Arc<LogLevels> {
+        &self.log_levels
     }
 
     /// The live figures.

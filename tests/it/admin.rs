@@ -1,6 +1,7 @@
 //! The admin port: its pages, the flight recorder's questions, readiness, and Server-Timing; [`access`] has who may.
 
 mod access;
+mod control;
 
 use serde_json::{Value, json};
 

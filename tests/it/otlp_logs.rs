@@ -161,6 +161,9 @@ fn a_collector_that_is_gone_slow_or_refuses_costs_counted_logs() {
 
     collector.set(Mode::RefuseForGood);
     ask(20);
+    proxy.wait_until("all of them are refused", || {
+        collector.refused_spans() >= 20
+    });
     proxy.wait_stderr("the collector takes no logs");
     collector.set(Mode::Accept);
     ask(1);
