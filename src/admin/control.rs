@@ -51,11 +51,14 @@ impl Call {
     ///
     /// # Errors
     /// The answer where it cannot be used.
-    pub(super) async fn read<B>(who: IpAddr, head: &Parts, body: B) -> Result<Self, Reply>
+    pub(super) async fn read<B>(who: IpAddr, head: &Parts, body: B) -> Result<Self, Box<Reply>>
     where
         B: Body<Data = Bytes>,
     {
-        let problem = |status, detail: &str| Err(reply::problem(status, detail, Value::Null));
+        let problem = |status, detail: &str| {
+            let problem = reply::problem(status, detail, Value::Null);
+            Err(Box::new(problem))
+        };
         let body = match tokio::time::timeout(PATIENCE, whole(body)).await {
             Ok(Ok(body)) => body,
             Ok(Err(status)) => {
@@ -77,10 +80,10 @@ impl Call {
     ///
     /// # Errors
     /// The answer where it says something else.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Reply> {
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Box<Reply>> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let detail = format!("the body is not what this call takes: {error}");
-            reply::problem(StatusCode::BAD_REQUEST, detail, Value::Null)
+            Box::new(reply::problem(StatusCode::BAD_REQUEST, detail, Value::Null))
         })
     }
 }

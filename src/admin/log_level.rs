@@ -48,7 +48,7 @@ pub(super) fn page(levels: &LogLevels) -> Reply {
 pub(super) fn change(levels: &Arc<LogLevels>, call: &Call) -> Reply {
     let asked: Asked = match call.json() {
         Ok(asked) => asked,
-        Err(problem) => return problem,
+        Err(problem) => return *problem,
     };
     let refused = |status, detail| reply::problem(status, detail, Value::Null);
     let (level, lasts) = match read(&asked) {

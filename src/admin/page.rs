@@ -164,7 +164,7 @@ impl Pages {
     {
         let method = act.method();
         let reply = match Call::read(peer, head, body).await {
-            Err(problem) => problem,
+            Err(problem) => *problem,
             Ok(call) => {
                 let questions = Arc::clone(&self.questions);
                 beside(questions, move || {

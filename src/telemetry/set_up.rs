@@ -80,6 +80,15 @@ struct Running {
     upkeep: JoinHandle<()>,
 }
 
+/// What goes to collectors, and what is told on stderr.
+struct Exports {
+    sink: Option<Sink>,
+    log_sink: Option<LogSink>,
+    exporter: Option<Exporter>,
+    log_exporter: Option<LogExporter>,
+    log_levels: Arc<LogLevels>,
+}
+
 /// How often the metrics' exporter is given its turn.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -103,40 +112,13 @@ impl Telemetry {
         super::event::describe();
 
         let traces = Traces::new(&telemetry.traces, &environment);
-        let collector = environment.collector(&telemetry.traces);
-        let sink = collector
-            .as_ref()
-            .map(|_| Sink::new(environment.batch(), Arc::clone(&ledger)));
-        let directives = std::env::var(own_work::VARIABLE).ok();
-        let log_collector = environment.log_collector(&telemetry.logs);
-        let log_sink = log_collector
-            .as_ref()
-            .map(|_| LogSink::new(environment.log_batch(), Arc::clone(&ledger)));
-        let (told, refilter) =
-            own_work::install(directives.as_deref(), sink.clone(), log_sink.clone())?;
-        let log_levels = LogLevels::new(told, refilter, control);
-        for ignored in environment.ignored() {
-            super::emit(super::Event::VariableIgnored {
-                variable: ignored.variable,
-                why: ignored.why,
-            });
-        }
-        let resource = environment.resource(telemetry); // once: all signals come from one instance
-        let exporter = match (&sink, &collector) {
-            (Some(sink), Some(collector)) => {
-                Some(export::spawn(control, sink.clone(), collector, &resource)?)
-            }
-            _ => None,
-        };
-        let log_exporter = match (&log_sink, &log_collector) {
-            (Some(sink), Some(collector)) => Some(otlp_logs::spawn(
-                control,
-                sink.clone(),
-                collector,
-                &resource,
-            )?),
-            _ => None,
-        };
+        let Exports {
+            sink,
+            log_sink,
+            exporter,
+            log_exporter,
+            log_levels,
+        } = Exports::start(plan, control, &environment, &ledger)?;
 
         let recorder = Recorder::new(&telemetry.recorder);
         let figures = LiveFigures::default();
@@ -316,5 +298,50 @@ impl Telemetry {
 impl std::fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}
+
+// === impl Exports ===
+
+impl Exports {
+    fn start(
+        plan: &Plan,
+        control: &Handle,
+        environment: &Arc<Environment>,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Self, SetUpError> {
+        let telemetry = &plan.telemetry;
+        let collector = environment.collector(&telemetry.traces);
+        let log_collector = environment.log_collector(&telemetry.logs);
+        let ledger = || Arc::clone(ledger);
+        let sink = collector.as_ref();
+        let sink = sink.map(|_| Sink::new(environment.batch(), ledger()));
+        let log_sink = log_collector.as_ref();
+        let log_sink = log_sink.map(|_| LogSink::new(environment.log_batch(), ledger()));
+        let directives = std::env::var(own_work::VARIABLE).ok();
+        let (told, refilter) =
+            own_work::install(directives.as_deref(), sink.clone(), log_sink.clone())?;
+        for ignored in environment.ignored() {
+            super::emit(super::Event::VariableIgnored {
+                variable: ignored.variable,
+                why: ignored.why,
+            });
+        }
+        let resource = environment.resource(telemetry); // once: all signals come from one instance
+        let spawn = |(sink, to): (&Sink, _)| export::spawn(control, sink.clone(), to, &resource);
+        let spawn_logs =
+            |(sink, to): (&LogSink, _)| otlp_logs::spawn(control, sink.clone(), to, &resource);
+        let exporter = sink.as_ref().zip(collector.as_ref()).map(spawn);
+        let log_exporter = log_sink
+            .as_ref()
+            .zip(log_collector.as_ref())
+            .map(spawn_logs);
+        Ok(Self {
+            exporter: exporter.transpose()?,
+            log_exporter: log_exporter.transpose()?,
+            log_levels: LogLevels::new(told, refilter, control),
+            sink,
+            log_sink,
+        })
     }
 }

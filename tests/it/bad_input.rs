@@ -3,6 +3,7 @@
 mod clients;
 mod requests;
 mod upstreams;
+mod words;
 
 use serde_json::Value;
 

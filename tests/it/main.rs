@@ -40,6 +40,7 @@ mod recorder;
 mod retries;
 mod rig;
 mod routes;
+mod semantic_conventions;
 mod threat_model;
 mod tls;
 mod traces;

@@ -1,8 +1,8 @@
 //! Makes foreign text harmless: in a JSON string, and on a terminal.
 //!
 //! Escaped are all control characters (C0, DEL and C1, with which a terminal can be steered), the line and paragraph
-//! separators (which break lines for some readers), and the bidirectional embeddings, overrides and isolates, with which
-//! a text looks like another one. All else stays as it came, in UTF-8.
+//! separators (which break lines for some readers), and the bidirectional marks, embeddings, overrides and isolates, with
+//! which a text looks like another one. All else stays as it came, in UTF-8.
 
 /// Writes text as the inside of a JSON string (RFC 8259 §7).
 pub(in crate::telemetry) fn json(out: &mut Vec<u8>, text: &str) {
@@ -82,16 +82,18 @@ static CLASS: [Class; 256] = {
     table[b'"' as usize] = Class::Escaped;
     table[b'\\' as usize] = Class::Escaped;
     table[0xc2] = Class::Suspect;
+    table[0xd8] = Class::Suspect;
     table[0xe2] = Class::Suspect;
     table
 };
 
-/// The length of the character at the front, where it is one that is escaped: U+0080 to U+009F, U+2028 to U+202E,
-/// U+2066 to U+2069.
+/// The length of the character at the front, where it is one that is escaped: U+0080 to U+009F, U+061C, U+200E, U+200F,
+/// U+2028 to U+202E, U+2066 to U+2069.
 fn harmful(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [0xc2, 0x80..=0x9f, ..] => Some(2),
-        [0xe2, 0x80, 0xa8..=0xae, ..] | [0xe2, 0x81, 0xa6..=0xa9, ..] => Some(3),
+        [0xd8, 0x9c, ..] => Some(2),
+        [0xe2, 0x80, 0x8e | 0x8f | 0xa8..=0xae, ..] | [0xe2, 0x81, 0xa6..=0xa9, ..] => Some(3),
         _ => None,
     }
 }
@@ -127,6 +129,7 @@ mod tests {
     #[test]
     fn nothing_that_steers_a_reader_stays_raw() {
         let nasty: String = ('\0'..='\u{9f}')
+            .chain(['\u{61c}', '\u{200e}', '\u{200f}'])
             .chain('\u{2028}'..='\u{202e}')
             .chain('\u{2066}'..='\u{2069}')
             .collect();
@@ -137,11 +140,12 @@ mod tests {
         }] {
             assert!(
                 !out.chars().any(|c| c.is_control()
+                    || ['\u{61c}', '\u{200e}', '\u{200f}'].contains(&c)
                     || ('\u{2028}'..='\u{202e}').contains(&c)
                     || ('\u{2066}'..='\u{2069}').contains(&c)),
                 "{out}"
             );
         }
-        assert_eq!(quoted("é\u{200e}日本\u{a0}"), "\"é\u{200e}日本\u{a0}\"");
+        assert_eq!(quoted("éح日本\u{a0}"), "\"éح日本\u{a0}\"");
     }
 }

@@ -11,7 +11,8 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_semantic_conventions::resource::{
-    HOST_NAME, PROCESS_PID, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION,
+    HOST_NAME, OS_TYPE, PROCESS_EXECUTABLE_NAME, PROCESS_PID, SERVICE_INSTANCE_ID, SERVICE_NAME,
+    SERVICE_VERSION,
 };
 
 use super::HeadShare;
@@ -19,6 +20,8 @@ use crate::config::{self, OtlpProtocol, Propagation, Share, TraceFormat};
 use crate::exchange::TraceId;
 use crate::telemetry::otlp::Collector;
 use crate::telemetry::percent;
+
+mod kubernetes;
 
 /// What the `OTEL_*` variables say.
 #[derive(Clone, Debug)]
@@ -30,6 +33,7 @@ pub struct Environment {
     service_name: Option<String>,
     resource: Vec<(String, String)>,
     host: Option<String>,
+    kubernetes: Vec<(&'static str, String)>,
     batch: Batch,
     log_batch: Batch,
     ignored: Vec<Ignored>,
@@ -125,6 +129,7 @@ impl Environment {
             service_name: reader.text(SERVICE),
             resource: reader.resource(),
             host: reader.text("HOSTNAME"),
+            kubernetes: kubernetes::attributes(lookup),
             batch: reader.batch([MAX_QUEUE, MAX_BATCH, DELAY]),
             log_batch: reader.batch([LOG_MAX_QUEUE, LOG_MAX_BATCH, LOG_DELAY]),
             ignored: reader.ignored,
@@ -204,10 +209,17 @@ impl Environment {
             KeyValue::new(SERVICE_NAME, "sightglass"),
             KeyValue::new(SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
             KeyValue::new(SERVICE_INSTANCE_ID, instance_id()),
+            KeyValue::new(OS_TYPE, os_type()),
             KeyValue::new(PROCESS_PID, i64::from(std::process::id())),
         ];
+        let executable = std::env::current_exe().ok();
+        let executable = executable.as_ref().and_then(|path| path.file_name());
+        let executable = executable.and_then(|name| name.to_str()).into_iter();
+        all.extend(executable.map(|name| KeyValue::new(PROCESS_EXECUTABLE_NAME, name.to_owned())));
         let host = self.host.iter();
         all.extend(host.map(|host| KeyValue::new(HOST_NAME, host.clone())));
+        let kubernetes = self.kubernetes.iter();
+        all.extend(kubernetes.map(|(key, value)| KeyValue::new(*key, value.clone())));
         let given = self.resource.iter();
         all.extend(given.map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
         let name = telemetry.service_name.as_ref();
@@ -405,6 +417,16 @@ fn with_path(base: &str) -> String {
         return base.to_owned();
     }
     format!("{base}{HTTP_PATH}")
+}
+
+/// The system, in the words of `os.type`.
+fn os_type() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        "solaris" | "illumos" => "solaris",
+        "dragonfly" => "dragonflybsd",
+        other => other,
+    }
 }
 
 /// A random UUID, RFC 9562 §5.4.

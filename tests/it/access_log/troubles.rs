@@ -205,3 +205,41 @@ fn a_reader_that_never_reads_costs_counted_lines_and_no_request() {
     );
     drop(held);
 }
+
+#[test]
+fn a_folder_that_vanishes_costs_counted_lines_until_it_is_back() {
+    let upstream = Upstream::ok("hello");
+    let dir = tempfile::TempDir::new().expect("a temporary directory can be made");
+    let (folder, file) = (dir.path().join("logs"), dir.path().join("logs/access.log"));
+    fs::create_dir(&folder).expect("a folder");
+    let output = format!("access_log: {{output: {{file: {}}}}}", file.display());
+    let proxy = Proxy::start(Config::new(upstream.address()).access_log(&output));
+    let ask = || assert_eq!(get(proxy.public(), "/").status, 200);
+    ask();
+    proxy.wait_until("the first line", || logs(&proxy, "exported") == 1.0);
+    fs::remove_dir_all(&folder).expect("it can be removed");
+    // Whoever rotates logs tells it so; the file is opened anew, and cannot be.
+    proxy.signal("HUP");
+    proxy.wait_stderr("configuration in force");
+    proxy.wait_until("a lost line", || {
+        ask();
+        logs(&proxy, "dropped") > 0.0
+    });
+    proxy.wait_stderr("the access log loses lines");
+    fs::create_dir(&folder).expect("it can be made again");
+    proxy.wait_until("it is written again", || {
+        ask();
+        fs::read_to_string(&file).is_ok_and(|text| text.contains("trace_id"))
+    });
+    proxy.wait_stderr("the access log is written again");
+    proxy.wait_until("the books are even", || {
+        logs(&proxy, "created") == logs(&proxy, "exported") + logs(&proxy, "dropped")
+    });
+    let written = fs::read_to_string(&file).map_or(0, |text| text.lines().count());
+    assert_eq!(
+        logs(&proxy, "exported"),
+        1.0 + written as f64,
+        "what is counted as written is there"
+    );
+    proxy.finish();
+}

@@ -162,3 +162,54 @@ fn says_who_we_are() {
         Some("sightglass".to_owned())
     );
 }
+
+#[test]
+fn the_downward_apis_variables_say_where_in_a_cluster_we_run() {
+    let get = |environment: &Environment, key: &'static str| {
+        let resource = environment.resource(&Telemetry::default());
+        resource.get(&key.into()).map(|value| value.to_string())
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let outside = read(&[("K8S_POD_NAME", "edge-1"), ("NODE_NAME", "a-build-machine")]);
+    assert_eq!(get(&outside, "k8s.pod.name"), some("edge-1"));
+    assert_eq!(
+        get(&outside, "k8s.node.name"),
+        None,
+        "it may mean another node"
+    );
+    let inside = read(&[
+        ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+        ("POD_NAME", "edge-2"),
+        ("POD_NAMESPACE", "shop"),
+        ("NODE_NAME", "node-7"),
+        ("POD_UID", ""),
+        ("K8S_CONTAINER_NAME", "proxy"),
+        ("CONTAINER_NAME", "other"),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "k8s.pod.name=mine,os.type=plan9,process.pid=1",
+        ),
+    ]);
+    assert_eq!(
+        get(&inside, "k8s.pod.name"),
+        some("mine"),
+        "the list has the last word"
+    );
+    assert_eq!(get(&inside, "k8s.namespace.name"), some("shop"));
+    assert_eq!(get(&inside, "k8s.node.name"), some("node-7"));
+    assert_eq!(get(&inside, "k8s.container.name"), some("proxy"));
+    assert_eq!(get(&inside, "k8s.pod.uid"), None);
+    assert_eq!(get(&inside, "os.type"), some("plan9"));
+    #[cfg(target_os = "linux")]
+    assert_eq!(get(&outside, "os.type"), some("linux"));
+    assert_eq!(
+        get(&outside, "process.pid"),
+        some(&std::process::id().to_string())
+    );
+    assert!(
+        get(&outside, "process.executable.name").is_some_and(|name| name.starts_with("sightglass"))
+    );
+    for key in ["service.name", "service.version", "service.instance.id"] {
+        assert!(get(&outside, key).is_some(), "{key}");
+    }
+}

@@ -167,6 +167,10 @@ impl Attributes {
     ) {
         let method = record.method.as_str();
         to.text(semconv::HTTP_REQUEST_METHOD, method);
+        if record.method == KnownMethod::Other {
+            let key = semconv::HTTP_REQUEST_METHOD_ORIGINAL;
+            to.text(key, record.text.words().method);
+        }
         if let Some(endpoint) = names.endpoint(attempt.upstream, attempt.endpoint) {
             to.text(semconv::SERVER_ADDRESS, &endpoint.host);
             let port = i64::from(endpoint.port);
