@@ -30,6 +30,8 @@ pub enum Signal {
     Records,
     /// Exchanges and events on their way to the collector of logs.
     OtlpLogs,
+    /// Data points on their way to the collector that the metrics are pushed to.
+    Metrics,
 }
 
 /// Why something was not told.
@@ -178,7 +180,13 @@ impl Balance {
 
 impl Signal {
     /// All signals.
-    pub const ALL: [Self; 4] = [Self::Spans, Self::Logs, Self::Records, Self::OtlpLogs];
+    pub const ALL: [Self; 5] = [
+        Self::Spans,
+        Self::Logs,
+        Self::Records,
+        Self::OtlpLogs,
+        Self::Metrics,
+    ];
 
     /// The label.
     #[must_use]
@@ -188,6 +196,7 @@ impl Signal {
             Self::Logs => "logs",
             Self::Records => "records",
             Self::OtlpLogs => "otlp_logs",
+            Self::Metrics => "metrics",
         }
     }
 
@@ -199,6 +208,7 @@ impl Signal {
             Self::Logs => "lines",
             Self::Records => "records",
             Self::OtlpLogs => "logs",
+            Self::Metrics => "data points",
         }
     }
 }

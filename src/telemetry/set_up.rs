@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::live_figures::LiveFigures;
 use super::log::{AccessLog, LogError, Reopen};
 use super::log_levels::LogLevels;
+use super::metrics::push::{self, PushError, Pusher};
 use super::metrics::{Catalogue, Runtimes, Scraper, SetUpError as MetricsError};
 use super::otlp_logs::{self, LogExporter, LogSink};
 use super::own_work;
@@ -47,6 +48,9 @@ pub enum SetUpError {
     /// The export of spans.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// The push of metrics.
+    #[error(transparent)]
+    Push(#[from] PushError),
     /// The process tells already what it does.
     #[error("cannot set up logging: {0}")]
     Own(#[from] SetGlobalDefaultError),
@@ -77,6 +81,7 @@ struct Running {
     reader: Reader,
     exporter: Option<Exporter>,
     log_exporter: Option<LogExporter>,
+    pusher: Option<Pusher>,
     upkeep: JoinHandle<()>,
 }
 
@@ -86,6 +91,7 @@ struct Exports {
     log_sink: Option<LogSink>,
     exporter: Option<Exporter>,
     log_exporter: Option<LogExporter>,
+    pusher: Option<Pusher>,
     log_levels: Arc<LogLevels>,
 }
 
@@ -117,8 +123,9 @@ impl Telemetry {
             log_sink,
             exporter,
             log_exporter,
+            pusher,
             log_levels,
-        } = Exports::start(plan, control, &environment, &ledger)?;
+        } = Exports::start(plan, control, &environment, (&ledger, &scraper))?;
 
         let recorder = Recorder::new(&telemetry.recorder);
         let figures = LiveFigures::default();
@@ -172,6 +179,7 @@ impl Telemetry {
                 reader,
                 exporter,
                 log_exporter,
+                pusher,
                 upkeep: control.spawn(upkeep),
             })),
         })
@@ -268,6 +276,7 @@ impl Telemetry {
             reader,
             exporter,
             log_exporter,
+            pusher,
             upkeep,
         } = running;
         upkeep.abort();
@@ -285,6 +294,10 @@ impl Telemetry {
                 }
             };
             tokio::join!(spans, logs);
+            // The last: it tells what became of the others as well.
+            if let Some(pusher) = pusher {
+                pusher.shutdown(limit).await;
+            }
             let _ = ended.send(()); // nobody waits any more: then the process ends anyway
         });
         let _ = end.recv_timeout(limit * 2);
@@ -308,16 +321,16 @@ impl Exports {
         plan: &Plan,
         control: &Handle,
         environment: &Arc<Environment>,
-        ledger: &Arc<Ledger>,
+        (ledger, scraper): (&Arc<Ledger>, &Arc<Scraper>),
     ) -> Result<Self, SetUpError> {
         let telemetry = &plan.telemetry;
         let collector = environment.collector(&telemetry.traces);
         let log_collector = environment.log_collector(&telemetry.logs);
-        let ledger = || Arc::clone(ledger);
+        let books = || Arc::clone(ledger);
         let sink = collector.as_ref();
-        let sink = sink.map(|_| Sink::new(environment.batch(), ledger()));
+        let sink = sink.map(|_| Sink::new(environment.batch(), books()));
         let log_sink = log_collector.as_ref();
-        let log_sink = log_sink.map(|_| LogSink::new(environment.log_batch(), ledger()));
+        let log_sink = log_sink.map(|_| LogSink::new(environment.log_batch(), books()));
         let directives = std::env::var(own_work::VARIABLE).ok();
         let (told, refilter) =
             own_work::install(directives.as_deref(), sink.clone(), log_sink.clone())?;
@@ -336,8 +349,14 @@ impl Exports {
             .as_ref()
             .zip(log_collector.as_ref())
             .map(spawn_logs);
+        let pusher = telemetry.metrics.push.as_ref().map(|push| {
+            let collector = environment.metrics_collector(&push.otlp);
+            let to = (&collector, push.interval);
+            push::spawn(control, to, &resource, scraper, ledger)
+        });
         Ok(Self {
             exporter: exporter.transpose()?,
+            pusher: pusher.transpose()?,
             log_exporter: log_exporter.transpose()?,
             log_levels: LogLevels::new(told, refilter, control),
             sink,

@@ -4,6 +4,7 @@
 mod labels;
 mod mixed;
 mod native;
+mod push;
 mod readers;
 
 use std::collections::{BTreeMap, BTreeSet};

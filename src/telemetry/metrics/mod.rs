@@ -18,10 +18,12 @@ pub(in crate::telemetry) mod governor;
 pub mod histogram;
 mod meter;
 pub mod native;
+mod otlp;
 mod page;
 pub mod predict;
 mod process;
 mod protobuf;
+pub mod push;
 mod scrape;
 pub(in crate::telemetry) mod tally;
 

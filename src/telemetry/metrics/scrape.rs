@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::{
 use super::facade;
 use super::page::{Format, Page};
 use super::process::{self, ProcessFigures, Runtimes};
+use super::protobuf::MetricFamily;
 use super::{Catalogue, histogram};
 use crate::config::Metrics;
 
@@ -89,6 +90,11 @@ impl Scraper {
     pub fn page(&self, accept: &str) -> (&'static str, Vec<u8>) {
         let format = Format::accepted(accept);
         (format.content_type(), self.draw(format).bytes())
+    }
+
+    /// The same as messages.
+    pub(super) fn families(&self) -> Vec<MetricFamily> {
+        self.draw(Format::Protobuf).families()
     }
 
     /// Everything that there is to tell, drawn.

@@ -168,6 +168,21 @@ impl Environment {
         })
     }
 
+    /// Where metrics are pushed to. No variable names a collector for them: a proxy that began to push because of one that
+    /// was meant for other software would surprise.
+    #[must_use]
+    pub fn metrics_collector(&self, otlp: &config::Otlp) -> Collector {
+        let path = match otlp.protocol {
+            OtlpProtocol::Grpc => "",
+            OtlpProtocol::Http => "/v1/metrics",
+        };
+        Collector {
+            endpoint: format!("{}{path}", otlp.endpoint),
+            protocol: otlp.protocol,
+            timeout: self.timeout,
+        }
+    }
+
     /// The head share: the file's, else the variables', else all.
     #[must_use]
     pub fn head(&self, traces: &config::Traces) -> HeadShare {

@@ -1,11 +1,12 @@
-//! A collector of OTLP traces and logs that can be told to misbehave.
+//! A collector of OTLP traces, logs and metrics that can be told to misbehave.
 //!
 //! One port takes both wires, told apart by their first bytes: gRPC (h2c, `TraceService/Export` and `LogsService/Export`)
 //! and HTTP/protobuf (`POST /v1/traces` and `/v1/logs`). Written by hand on h2 and the rig's own HTTP/1.1 reader, because refusing, stalling and closing are
 //! its work, and a tonic server would hide them. It stores only what it acknowledges: what it rejects is not in
-//! [`Collector::spans`] or [`Collector::logs`]. Metrics are not taken.
+//! [`Collector::spans`], [`Collector::logs`] or [`Collector::points`].
 
 mod log;
+mod point;
 mod span;
 
 use std::io;
@@ -21,6 +22,9 @@ use http::{HeaderMap, Request, Response};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -33,12 +37,15 @@ use super::wait_until;
 use super::wire::{Head, Keep, Wire};
 
 pub(crate) use log::Log;
+pub(crate) use point::Point;
 pub(crate) use span::{Kind, Link, Span, SpanEvent, SpanStatus};
 
 const GRPC_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const HTTP_PATH: &str = "/v1/traces";
 const GRPC_LOGS_PATH: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 const HTTP_LOGS_PATH: &str = "/v1/logs";
+const METRICS_GRPC_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+const METRICS_HTTP_PATH: &str = "/v1/metrics";
 
 /// gRPC status codes, and the answers of OTLP/HTTP that mean the same.
 const OK: Verdict = Verdict {
@@ -86,6 +93,7 @@ struct Shared {
     mode: Mutex<Mode>,
     spans: Mutex<Vec<Span>>,
     logs: Mutex<Vec<Log>>,
+    points: Mutex<Vec<Point>>,
     exports: AtomicUsize,
     refused: AtomicUsize,
     rejected: AtomicUsize,
@@ -153,6 +161,14 @@ impl Collector {
         let mut logs = self.logs();
         logs.retain(|log| log.event_name == "sightglass.exchange");
         logs
+    }
+
+    /// Every data point acknowledged so far.
+    pub(crate) fn points(&self) -> Vec<Point> {
+        let points = self.shared.points.lock();
+        points
+            .expect("nothing panics while it holds the points")
+            .clone()
     }
 
     /// The spans of one trace, in the order they came.
@@ -249,8 +265,8 @@ impl Shared {
             .expect("nothing panics while it holds the headers") = headers;
     }
 
-    /// Judges an export of traces or logs and stores what is accepted, with the answer's bytes; none where it shall never
-    /// be answered.
+    /// Judges an export of traces, logs or metrics and stores what is accepted, with the answer's bytes; none where it
+    /// shall never be answered.
     fn take(&self, path: &str, message: &[u8]) -> Option<(Verdict, Vec<u8>)> {
         self.exports.fetch_add(1, Ordering::SeqCst);
         let error_message = "half is enough".to_owned();
@@ -266,6 +282,24 @@ impl Shared {
                 error_message,
             });
             let answer = ExportLogsServiceResponse { partial_success };
+            return Some((verdict, answer.encode_to_vec()));
+        }
+        if [METRICS_GRPC_PATH, METRICS_HTTP_PATH].contains(&path) {
+            let Ok(request) = ExportMetricsServiceRequest::decode(message) else {
+                return Some((INVALID, Vec::new()));
+            };
+            let (verdict, rejected) = self.judge(point::flatten(request), |mut points| {
+                let known = self.points.lock();
+                known
+                    .expect("nothing panics while it holds the points")
+                    .append(&mut points);
+            })?;
+            let partial_success =
+                rejected.map(|rejected_data_points| ExportMetricsPartialSuccess {
+                    rejected_data_points,
+                    error_message,
+                });
+            let answer = ExportMetricsServiceResponse { partial_success };
             return Some((verdict, answer.encode_to_vec()));
         }
         let Ok(request) = ExportTraceServiceRequest::decode(message) else {
@@ -367,7 +401,7 @@ fn serve_http(arrival: &Arrival, shared: &Shared) -> io::Result<()> {
 
 fn is_export(head: &Head) -> bool {
     head.word(0) == "POST"
-        && [HTTP_PATH, HTTP_LOGS_PATH].contains(&head.word(1))
+        && [HTTP_PATH, HTTP_LOGS_PATH, METRICS_HTTP_PATH].contains(&head.word(1))
         && head.headers.get("content-type") == Some("application/x-protobuf")
 }
 
@@ -407,7 +441,7 @@ async fn answer_grpc(
     // The frame of gRPC: one byte that says whether it is compressed, four that say how long it is.
     let answer = match bytes.split_at_checked(5) {
         Some(([0, length @ ..], message))
-            if [GRPC_PATH, GRPC_LOGS_PATH].contains(&head.uri.path()) =>
+            if [GRPC_PATH, GRPC_LOGS_PATH, METRICS_GRPC_PATH].contains(&head.uri.path()) =>
         {
             let is_whole = length
                 == u32::try_from(message.len())
