@@ -11,7 +11,7 @@ use super::tree::quoted;
 use super::{Address, Force, Keep, Share, names};
 
 /// Which exchanges become traces, and where they go.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Traces {
     /// The collector; `None` where the file is silent, when `OTEL_*` may name one.
     pub otlp: Option<Otlp>,
@@ -46,20 +46,6 @@ pub enum OtlpProtocol {
     Grpc,
     /// OTLP/HTTP with protobuf, port 4318 by custom.
     Http,
-}
-
-impl Default for Traces {
-    fn default() -> Self {
-        Self {
-            otlp: None,
-            sample: None,
-            keep: Keep::default(),
-            max_per_second: None,
-            force: None,
-            propagation: None,
-            baggage_attributes: Vec::new(),
-        }
-    }
 }
 
 // === As written ===

@@ -26,7 +26,7 @@ use super::sanitize::{ListenerRules, Sanitize};
 use super::upgrade::Upgrade;
 use crate::config::{self, Plan};
 use crate::exchange::Gauge;
-use crate::telemetry::trace::{HeadShare, Traces};
+use crate::telemetry::trace::Traces;
 use crate::telemetry::{Desk, ObserveAttempt, ObserveExchange, RouteMeters};
 use crate::upstream::{Balance, Forward, Pools, Upstream};
 
@@ -95,10 +95,7 @@ pub fn front(
         .routes
         .iter()
         .zip(routes)
-        .map(|(route, own)| {
-            let (head, propagation) = (traces.head_of(route), traces.propagation());
-            route_stack(plan, route, own, head, &pseudonym, propagation, pools)
-        })
+        .map(|(route, own)| route_stack(plan, route, own, &traces, &pseudonym, pools))
         .collect();
     let active: Vec<_> = (0..)
         .zip(routes)
@@ -131,9 +128,8 @@ fn route_stack(
     plan: &Plan,
     route: &config::Route,
     parts: &RouteParts,
-    head: Option<HeadShare>,
+    traces: &Traces,
     pseudonym: &str,
-    propagation: config::Propagation,
     pools: &Pools,
 ) -> RouteStack {
     let meters = &parts.meters;
@@ -143,6 +139,7 @@ fn route_stack(
         .map(|(upstream, _)| Arc::clone(upstream))
         .collect();
     let per_try = route.retry.as_ref().and_then(|retry| retry.per_try_timeout);
+    let (head, propagation) = (traces.head_of(route), traces.propagation());
 
     ServiceBuilder::new()
         // The cheapest refusal first: by address.

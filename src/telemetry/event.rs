@@ -290,14 +290,8 @@ fn tell(event: Event) {
             path,
             status,
         } => info!(target: "sightglass", %who, method, path, status, "admin call"),
-        Event::LogLevelChanged {
-            target: of,
-            level,
-            lasts,
-            who,
-        } => info!(target: "sightglass", of, level, ?lasts, %who, "log level changed"),
-        Event::LogLevelReturned { target: of } => {
-            info!(target: "sightglass", of, "log level as before");
+        event @ (Event::LogLevelChanged { .. } | Event::LogLevelReturned { .. }) => {
+            tell_of_levels(event)
         }
         Event::ConnectionFailed {
             listener,
@@ -334,6 +328,22 @@ fn tell(event: Event) {
         Event::LogRecovered { lost } => {
             info!(target: "sightglass", lost, "the access log is written again");
         }
+    }
+}
+
+/// The part of [`emit`] that is about log levels.
+fn tell_of_levels(event: Event) {
+    match event {
+        Event::LogLevelChanged {
+            target: of,
+            level,
+            lasts,
+            who,
+        } => info!(target: "sightglass", of, level, ?lasts, %who, "log level changed"),
+        Event::LogLevelReturned { target: of } => {
+            info!(target: "sightglass", of, "log level as before");
+        }
+        _ => {}
     }
 }
 

@@ -75,8 +75,6 @@ enum Again {
     After(Duration),
 }
 
-/// How often a request is sent again at most.
-const RETRIES: u32 = 5;
 /// The first pause, doubled each time, with jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
@@ -125,7 +123,7 @@ impl Sender {
     pub(in crate::telemetry) async fn send(&self, request: Bytes) -> Result<Rejected, SendError> {
         let deadline = Instant::now() + self.timeout;
         let mut pause = FIRST_PAUSE;
-        for tried in 0.. {
+        loop {
             let error = match self.try_send(request.clone()).await {
                 Ok(refused) => return Ok(refused),
                 Err(error) => error,
@@ -136,13 +134,12 @@ impl Sender {
                 Again::After(wait) => wait,
             };
             // No try begins after the timeout, and none takes longer than that.
-            if tried == RETRIES || Instant::now() + wait > deadline {
+            if Instant::now() + wait > deadline {
                 return Err(error);
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        Err(SendError::new("not tried", Again::Never))
     }
 
     async fn try_send(&self, body: Bytes) -> Result<Rejected, SendError> {
