@@ -85,7 +85,7 @@ class Contestant:
 
     def round(self, size, options, sink):
         """One round: load, then the wait until nothing more is done for it."""
-        counted = sink.count() if sink else None
+        counted = sink.count() if self.variant in peers.TRACED and sink else None
         before = measure.Cpu(self.process.tree())
         result = measure.wrk(f"http://127.0.0.1:{self.port}/{size}", options.connections, options.threads, options.seconds)
         measure.settle(self.process)
@@ -248,7 +248,7 @@ def report(all_of_them, options):
                 continue
             column = {figure: [a_round[figure] for a_round in rounds] for figure in FIGURES}
             told = [f"{statistics.median(r[key] for r in rounds):.2f}" if all(key in r for r in rounds) else "?"
-                    for key in ("spans", "lines") if one.variant in peers.LOGGED]
+                    for key, variants in (("spans", peers.TRACED), ("lines", peers.LOGGED)) if one.variant in variants]
             ratios = [(by_name.get("nginx bare"), "cpu"), (by_name.get(f"envoy {one.variant}"), "cpu"),
                       (by_name.get("haproxy bare"), "cpu"), (by_name.get("haproxy bare"), "p99")]
             values = [ratio(one, other, size, figure) for other, figure in ratios]

@@ -168,9 +168,10 @@ def _seconds(text):
     return float(number) * _UNITS[unit]
 
 
-def wrk(url, connections, threads, seconds):
-    """One run of wrk: requests, requests/s, p50, p99, bytes read; `Failed` if a single request failed."""
+def wrk(url, connections, threads, seconds, script=None):
+    """One run of wrk, its requests made by a `script` if there is one: requests, requests/s, p50, p99; `Failed` if a single request failed."""
     argv = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds}s", "--timeout", "10s", "--latency", url]
+    argv += ["-s", script] if script else []
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds + 60, check=False)
     text = done.stdout
     if done.returncode != 0:

@@ -282,6 +282,7 @@ class Peer:
 
 ALL = ("bare", "metrics", "log", "outcome", "1%", "full", "dead")
 LOGGED = ("log", "outcome", "1%", "full", "dead")
+TRACED = ("outcome", "1%", "full")
 MOST = ("bare", "metrics", "log", "full")
 PEERS = [
     Peer("sightglass", sightglass, ALL, "cargo build --release", built="sightglass"),

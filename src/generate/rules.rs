@@ -200,7 +200,12 @@ fn alert_on_burn(objective: &Objective, speed: &Speed, place: &Place) -> Yaml {
 // === The process ===
 
 fn of_process(plan: &Plan, place: &Place) -> Yaml {
-    let mut rules = vec![gone(place), reload_failed(), dropped(plan)];
+    let mut rules = vec![
+        gone(place),
+        instance_gone(place),
+        reload_failed(),
+        dropped(plan),
+    ];
     if plan.telemetry.traces.otlp.is_some() {
         rules.push(collector_takes_nothing());
         rules.push(queue_grows());
@@ -225,6 +230,24 @@ fn gone(place: &Place) -> Yaml {
         [
             "no sightglass is scraped".to_owned(),
             "Prometheus has had no answer from any sightglass for five minutes: it is down, or cannot be reached.".to_owned(),
+            runbook::of_gone(place),
+        ],
+    )
+}
+
+/// One of several: it is scraped, was a sightglass, and does not answer. What was taken from the scrape's targets on purpose
+/// has no `up`.
+fn instance_gone(place: &Place) -> Yaml {
+    let name = family::BUILD_INFO.name;
+    alert_rule(
+        "SightglassInstanceGone",
+        format!("up == 0 and on (job, instance) count_over_time({name}[1d])"),
+        Some("5m"),
+        &[("severity", "ticket")],
+        [
+            "{{ $labels.instance }} does not answer".to_owned(),
+            "Prometheus has had no answer from it for five minutes; others may carry its traffic."
+                .to_owned(),
             runbook::of_gone(place),
         ],
     )

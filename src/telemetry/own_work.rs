@@ -226,7 +226,7 @@ mod tests {
 
     use super::*;
     use crate::telemetry::ledger::{Ledger, Signal};
-    use crate::telemetry::trace::environment::Batch;
+    use crate::telemetry::otlp::Batch;
 
     #[test]
     fn own_work_becomes_spans_in_the_queue_of_all() {

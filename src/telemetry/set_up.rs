@@ -21,7 +21,7 @@ use super::otlp_logs::{self, LogExporter, LogSink};
 use super::own_work;
 use super::reader::{Letter, ReadRecords, Reader};
 use super::recorder::Recorder;
-use super::slo::{Burning, Slos};
+use super::slo::{Burning, OnBurn, Slos};
 use super::trace::export::{self, ExportError, Exporter};
 use super::trace::pace::WatchPaces;
 use super::trace::{Environment, Intake, Sink, Traces};
@@ -134,13 +134,7 @@ impl Telemetry {
             _ => Some(AccessLog::open(&telemetry.access_log, &ledger)?),
         };
         let reopen = log.as_ref().map(AccessLog::reopen);
-        // What led to it is in the recorder now, and will not be there for ever.
-        let dumped = Arc::clone(&recorder);
-        let on_burn = move |burning: &Burning| {
-            let Burning { route, slo, .. } = burning;
-            dumped.dump(format!("the {slo} budget of {route} burns fast"));
-        };
-        let slos = Slos::new(&catalogue, Box::new(on_burn));
+        let slos = Slos::new(&catalogue, dump_at_burn(&recorder));
         let mut readers: Vec<Box<dyn ReadRecords>> =
             vec![Box::new(figures.clone()), Box::new(slos.clone())];
         if let Some(log) = log {
@@ -363,4 +357,13 @@ impl Exports {
             log_sink,
         })
     }
+}
+
+/// What led to a fast burn is in the recorder when it begins, and will not be there for ever: it is written to a file.
+pub(in crate::telemetry) fn dump_at_burn(recorder: &Arc<Recorder>) -> OnBurn {
+    let recorder = Arc::clone(recorder);
+    Box::new(move |burning: &Burning| {
+        let Burning { route, slo, .. } = burning;
+        recorder.dump(format!("the {slo} budget of {route} burns fast"));
+    })
 }

@@ -182,6 +182,115 @@ fn a_few_events_raise_nothing_however_bad_they_are() {
     assert_eq!((holds(dir.path(), &enough)), Ok(()));
 }
 
+/// A test of one alert about the process: what Prometheus has scraped, a sample a minute, and when it fires, by instance.
+fn fires(alert: &str, series: &[(&str, &str)], at: &str, firing: &[&str]) -> String {
+    let input = series
+        .iter()
+        .map(|(series, values)| format!("      - {{series: '{series}', values: '{values}'}}\n"));
+    let expected = firing.iter().map(|labels| {
+        format!("          - {{labels: '{{alertname=\"{alert}\"{labels}}}', value: 1}}\n")
+    });
+    format!(
+        "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n{}    \
+         promql_expr_test:\n      - expr: 'sum by (alertname, instance, endpoint) (ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}})'\n        \
+         eval_time: {at}\n        exp_samples:{}\n{}",
+        input.collect::<String>(),
+        if firing.is_empty() { " []" } else { "" },
+        expected.collect::<String>()
+    )
+}
+
+#[test]
+fn each_alert_about_the_process_fires_at_what_it_is_about() {
+    let with_tls = CONFIG.replace(
+        "    address: 127.0.0.1:0\n",
+        "    address: 127.0.0.1:0\n    tls: {certificates: [{cert: a.pem, key: a.key}]}\n",
+    );
+    let (dir, _) = ruled(&with_tls);
+    const UP: &str = "up{job=\"edge\",instance=\"a:1\"}";
+    const BUILD: &str = "sightglass_build_info{job=\"edge\",instance=\"a:1\"}";
+    const OTHER: &str = "sightglass_build_info{job=\"edge\",instance=\"b:1\"}";
+    const RELOAD: &str = "sightglass_config_last_reload_success{job=\"edge\",instance=\"a:1\"}";
+    const CREATED: &str = "sightglass_telemetry_items_total{job=\"edge\",instance=\"a:1\",signal=\"spans\",state=\"created\"}";
+    const EXPORTED: &str = "sightglass_telemetry_items_total{job=\"edge\",instance=\"a:1\",signal=\"spans\",state=\"exported\"}";
+    const DROPPED: &str = "sightglass_telemetry_items_total{job=\"edge\",instance=\"a:1\",signal=\"logs\",state=\"dropped\",reason=\"queue_full\"}";
+    const QUEUED: &str =
+        "sightglass_telemetry_queued_items{job=\"edge\",instance=\"a:1\",signal=\"spans\"}";
+    const CERTIFICATE: &str = "sightglass_tls_certificate_expiry_seconds{job=\"edge\",instance=\"a:1\",listener=\"public\",certificate=\"shop.test\"}";
+    const ENDPOINT: &str = "sightglass_endpoint_healthy{job=\"edge\",instance=\"a:1\",upstream=\"web\",endpoint=\"10.0.0.7:1\"}";
+    const A: &str = ",instance=\"a:1\"";
+    // What it is about, and beside it what is nearly that.
+    let cases: [(&str, &[(&str, &str)], &[(&str, &str)], &str); 8] = [
+        (
+            "SightglassGone",
+            &[(BUILD, "1x2 _x60")],
+            &[(OTHER, "1x90")],
+            "",
+        ),
+        (
+            "SightglassInstanceGone",
+            &[(UP, "1x20 0x60"), (BUILD, "1x20 _x60"), (OTHER, "1x90")],
+            &[(UP, "0x90"), (OTHER, "1x90")],
+            A,
+        ),
+        (
+            "SightglassReloadFailed",
+            &[(RELOAD, "1x5 0x60")],
+            &[(RELOAD, "0x5 1x60")],
+            A,
+        ),
+        (
+            "SightglassTelemetryDropped",
+            &[(DROPPED, "0+5x90")],
+            &[(DROPPED, "5x90")],
+            A,
+        ),
+        (
+            "SightglassCollectorTakesNothing",
+            &[(CREATED, "0+9x90"), (EXPORTED, "7x90")],
+            &[(CREATED, "0+9x90"), (EXPORTED, "0+1x90")],
+            A,
+        ),
+        (
+            "SightglassExportQueueFills",
+            &[(QUEUED, "12001x90")],
+            &[(QUEUED, "11999x90")],
+            A,
+        ),
+        // Time begins at zero in these tests.
+        (
+            "SightglassCertificateEnds",
+            &[(CERTIFICATE, "200000x90")],
+            &[(CERTIFICATE, "9000000x90")],
+            A,
+        ),
+        (
+            "SightglassEndpointDown",
+            &[(ENDPOINT, "1x5 0x60")],
+            &[(ENDPOINT, "0x5 1x60")],
+            ",endpoint=\"10.0.0.7:1\"",
+        ),
+    ];
+    for (alert, bad, good, labels) in cases {
+        assert_eq!(
+            holds(dir.path(), &fires(alert, bad, "45m", &[labels])),
+            Ok(()),
+            "{alert}"
+        );
+        assert_eq!(
+            holds(dir.path(), &fires(alert, good, "45m", &[])),
+            Ok(()),
+            "{alert}, nearly"
+        );
+        if partner("promtool").is_some() {
+            assert!(
+                holds(dir.path(), &fires(alert, bad, "45m", &[])).is_err(),
+                "{alert}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_rules_of_the_deployment_are_those_of_its_configuration() {
     let committed = std::fs::read_to_string(root("deploy/rules.yml")).expect("it is there");

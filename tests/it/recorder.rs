@@ -4,6 +4,7 @@
 mod in_flight;
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -317,6 +318,47 @@ fn who_is_not_known_is_told_so_in_one_sentence() {
 }
 
 #[test]
+fn trace_shows_its_token_to_a_port_that_wants_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let (token, none) = (
+        file("token", "s3cret-token\n"),
+        file("none", "s3cret\u{7}token\n"),
+    );
+    let upstream = Upstream::ok("hello");
+    // Whoever is on loopback may ask anyway: what is wrong with a token is told before it is shown.
+    let config = Config::new(upstream.address()).admin(&format!("token_file: {token}"));
+    let proxy = Proxy::start(config);
+    get(proxy.public(), "/");
+    let id = wait_found(&proxy, "status==200", 1)[0]["trace_id"].clone();
+    let (id, admin) = (
+        id.as_str().expect("an id").to_owned(),
+        format!("http://{}", proxy.admin()),
+    );
+    let with = |file: &str| run(&["trace", &id, "--admin", &admin, "--token-file", file]);
+    let (code, out, complaint) = with(&token);
+    assert_eq!((code, complaint.as_str()), (0, ""));
+    assert!(out.contains(&id), "{out}");
+    let (code, _, complaint) = with(&none);
+    assert_eq!(code, 1);
+    assert!(
+        complaint.contains("its first line is no token"),
+        "{complaint}"
+    );
+    let (code, _, complaint) = with("/does/not/exist");
+    assert_eq!(code, 1);
+    assert!(
+        complaint.contains("cannot read a token from"),
+        "{complaint}"
+    );
+    proxy.finish();
+}
+
+#[test]
 fn a_dump_needs_a_folder_a_post_and_nobodys_form() {
     let upstream = Upstream::ok("hello");
     let proxy = Proxy::start(Config::new(upstream.address()));
@@ -330,6 +372,47 @@ fn a_dump_needs_a_folder_a_post_and_nobodys_form() {
     let form = [("host", host.as_str()), ("origin", "http://evil.test")];
     client.request("POST", "/api/v1/recorder/dump", &form, b"");
     assert_eq!(client.read_response().status, 403);
+    proxy.finish();
+}
+
+/// No file of the process may grow beyond some KiB: to whoever writes, a disk that is full.
+fn on_a_full_disk(command: &mut Command) {
+    let mut limited = Command::new("sh");
+    let script = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
+    limited
+        .args(["-c", script, "sh"])
+        .arg(command.get_program());
+    limited.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    *command = limited;
+}
+
+#[test]
+fn a_full_disk_costs_the_dump_and_no_request() {
+    let upstream = Upstream::ok("hello");
+    let folder = tempfile::tempdir().expect("a folder");
+    let dump = format!("recorder: {{dump: {}}}", folder.path().display());
+    let config = Config::new(upstream.address()).telemetry(&dump);
+    let proxy = Proxy::start_with(config, on_a_full_disk);
+    for _ in 0..60 {
+        assert_eq!(get(proxy.public(), "/").status, 200);
+    }
+    wait_found(&proxy, "status==200", 60);
+    let refused = ask(&proxy, "POST", "/api/v1/recorder/dump");
+    assert_eq!(refused.status, 500, "{}", refused.text());
+    let file = folder.path().display().to_string();
+    assert!(refused.text().contains(&file), "{}", refused.text());
+    proxy.wait_until("the event", || {
+        proxy.stderr().contains("recorder not dumped")
+    });
+    let left = std::fs::read_dir(folder.path()).expect("it can be read");
+    assert_eq!(left.count(), 0, "half a dump would be taken for one");
+    assert_eq!(get(proxy.public(), "/").status, 200);
     proxy.finish();
 }
 

@@ -17,8 +17,8 @@ use tokio::time::MissedTickBehavior;
 
 use super::Scraper;
 use super::otlp::{Request, Writer};
-use crate::telemetry::ledger::{Account, DropReason, Ledger, Signal};
-use crate::telemetry::otlp::{Collector, Sender, Service};
+use crate::telemetry::ledger::{Ledger, Signal};
+use crate::telemetry::otlp::{Collector, Flight, Health, Sender, Service};
 
 /// The task that pushes. Its owner ends it with [`Pusher::shutdown`]; dropped, it ends at once.
 #[derive(Debug)]
@@ -37,13 +37,8 @@ struct Work {
     sender: Sender,
     writer: Writer,
     ledger: Arc<Ledger>,
+    health: Health,
     end: Arc<Notify>,
-}
-
-/// Data points that are made and not yet settled. Dropped unsettled, with the task, they are lost.
-struct Flight<'a> {
-    account: &'a Account,
-    points: u64,
 }
 
 const METRICS: Service = Service {
@@ -70,6 +65,7 @@ pub fn spawn(
         sender,
         writer: Writer::new(resource, now()),
         ledger: Arc::clone(ledger),
+        health: Health::new(Signal::Metrics),
         end: Arc::clone(&end),
     };
     let task = handle.spawn(work.run(interval));
@@ -99,7 +95,7 @@ impl Drop for Pusher {
 // === impl Work ===
 
 impl Work {
-    async fn run(self, interval: Duration) {
+    async fn run(mut self, interval: Duration) {
         let mut turns = tokio::time::interval(interval);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         turns.tick().await; // at once, when there is nothing to tell
@@ -115,48 +111,21 @@ impl Work {
         }
     }
 
-    async fn push(&self) {
+    async fn push(&mut self) {
         let requests = self.writer.write(&self.scraper.families(), now());
         let account = self.ledger.account(Signal::Metrics);
         let flights: Vec<_> = requests
             .into_iter()
             .map(|Request { bytes, points }| {
                 account.create(points);
-                (bytes, Flight { account, points })
+                (bytes, Flight::new(account, points))
             })
             .collect();
         for (bytes, flight) in flights {
-            match self.sender.send(Bytes::from(bytes)).await {
-                Ok(refused) => flight.land(refused.items, &refused.why),
-                Err(error) => flight.crash(&error.to_string()),
-            }
+            let sent = self.sender.send(Bytes::from(bytes)).await;
+            let sent = sent.map_err(|error| error.to_string());
+            self.health.settle(flight, sent);
         }
-    }
-}
-
-// === impl Flight ===
-
-impl Flight<'_> {
-    fn land(mut self, refused: u64, why: &str) {
-        let points = std::mem::take(&mut self.points);
-        let refused = refused.min(points);
-        self.account.export(points - refused);
-        self.account.drop(refused, DropReason::Rejected);
-        if refused > 0 || !why.is_empty() {
-            self.account.fail(why);
-        }
-    }
-
-    fn crash(mut self, why: &str) {
-        let points = std::mem::take(&mut self.points);
-        self.account.drop(points, DropReason::ExportFailed);
-        self.account.fail(why);
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        self.account.drop(self.points, DropReason::Shutdown);
     }
 }
 

@@ -39,13 +39,8 @@ impl<'a> Flight<'a> {
         Self { account, count }
     }
 
-    /// How many.
-    pub(in crate::telemetry) fn count(&self) -> u64 {
-        self.count
-    }
-
     /// The collector has acknowledged them, all but those it refused.
-    pub(in crate::telemetry) fn land(mut self, rejected: &Rejected) {
+    fn land(mut self, rejected: &Rejected) {
         let count = std::mem::take(&mut self.count);
         let refused = rejected.items.min(count);
         self.account.export(count - refused);
@@ -56,7 +51,7 @@ impl<'a> Flight<'a> {
     }
 
     /// The collector did not take them.
-    pub(in crate::telemetry) fn crash(mut self, why: &str) {
+    fn crash(mut self, why: &str) {
         let count = std::mem::take(&mut self.count);
         self.account.drop(count, DropReason::ExportFailed);
         self.account.fail(why);
@@ -80,8 +75,27 @@ impl Health {
         }
     }
 
+    /// Enters what became of a batch, in the books and for people: what the collector refused of it, or why it did not
+    /// take it.
+    pub(in crate::telemetry) fn settle(
+        &mut self,
+        flight: Flight<'_>,
+        sent: Result<Rejected, String>,
+    ) {
+        match sent {
+            Ok(rejected) => {
+                self.good(&rejected);
+                flight.land(&rejected);
+            }
+            Err(why) => {
+                self.bad(&why, flight.count);
+                flight.crash(&why);
+            }
+        }
+    }
+
     /// The collector took a batch, all but what it refused.
-    pub(in crate::telemetry) fn good(&mut self, rejected: &Rejected) {
+    fn good(&mut self, rejected: &Rejected) {
         if let Some(failing) = self.failing.take() {
             emit(Event::ExportRecovered {
                 signal: self.signal,
@@ -99,7 +113,7 @@ impl Health {
     }
 
     /// The collector did not take a batch of so many.
-    pub(in crate::telemetry) fn bad(&mut self, why: &str, lost: u64) {
+    fn bad(&mut self, why: &str, lost: u64) {
         let now = Instant::now();
         let is_new = self.failing.is_none();
         let failing = self.failing.get_or_insert(Failing {

@@ -15,6 +15,7 @@
 //! headers      what OTEL_EXPORTER_OTLP_HEADERS adds to each request
 //! http_client  hyper, for opentelemetry-otlp and for the sender
 //! rejected     what a collector refuses of what opentelemetry-otlp sends
+//! queue        what waits for the collector, bounded
 //! health       the ledger's side of a batch, and who is told
 //! ```
 
@@ -24,6 +25,7 @@ mod headers;
 mod health;
 mod http_client;
 mod message;
+mod queue;
 mod rejected;
 mod sender;
 
@@ -38,6 +40,8 @@ pub(in crate::telemetry) use http_client::Client;
 #[cfg(test)]
 pub(in crate::telemetry) use http_client::Socket;
 pub(in crate::telemetry) use message::{Field, Message, Value};
+pub(in crate::telemetry) use queue::Batch;
+pub(in crate::telemetry) use queue::{Queue, as_count};
 pub(in crate::telemetry) use rejected::{OTLP_TARGET, Rejected, RejectedLayer, watched};
 pub(in crate::telemetry) use sender::{Sender, Service};
 

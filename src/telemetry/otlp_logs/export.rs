@@ -18,7 +18,9 @@ use super::maker::LogMaker;
 use super::queue::LogSink;
 use crate::config::OtlpProtocol;
 use crate::telemetry::ledger::{DropReason, Signal};
-use crate::telemetry::otlp::{Client, Collector, Flight, Health, Rejected, retries, watched};
+use crate::telemetry::otlp::{
+    Client, Collector, Flight, Health, Rejected, as_count, retries, watched,
+};
 use crate::telemetry::trace::export::ExportError;
 
 /// The task that exports. Its owner ends it with [`LogExporter::shutdown`]; dropped, it ends at once.
@@ -95,7 +97,7 @@ impl LogExporter {
     /// Takes no more logs, sends those that wait, and ends; after `deadline` what is left is dropped and counted. Not
     /// to be cancelled: what was not sent by then would be cut off.
     pub(in crate::telemetry) async fn shutdown(mut self, deadline: Duration) {
-        self.sink.close();
+        self.sink.0.close();
         if tokio::time::timeout(deadline, &mut self.task)
             .await
             .is_err()
@@ -109,7 +111,7 @@ impl LogExporter {
 impl Drop for LogExporter {
     fn drop(&mut self) {
         self.task.abort();
-        self.sink.clear(DropReason::Shutdown);
+        self.sink.0.clear(DropReason::Shutdown);
     }
 }
 
@@ -117,28 +119,19 @@ impl Drop for LogExporter {
 
 impl Work {
     async fn run(mut self) {
-        while self.sink.ripe().await {
-            let items = self.sink.pull();
-            if items.is_empty() {
+        let queue = self.sink.0.clone();
+        let mut items = Vec::new();
+        while queue.ripe().await {
+            let count = queue.pull(&mut items);
+            if count == 0 {
                 continue;
             }
-            let logs: Vec<_> = items
-                .into_iter()
+            let flight = Flight::new(queue.account(), as_count(count));
+            let logs: Vec<_> = (items.drain(..))
                 .map(|item| self.maker.make(item))
                 .collect();
-            let count = u64::try_from(logs.len()).unwrap_or(u64::MAX);
-            let flight = Flight::new(self.sink.account(), count);
-            match self.export(&logs).await {
-                Ok(rejected) => {
-                    flight.land(&rejected);
-                    self.health.good(&rejected);
-                }
-                Err(why) => {
-                    let lost = flight.count();
-                    flight.crash(&why);
-                    self.health.bad(&why, lost);
-                }
-            }
+            let sent = self.export(&logs).await;
+            self.health.settle(flight, sent);
         }
     }
 

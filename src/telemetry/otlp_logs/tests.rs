@@ -8,14 +8,15 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry};
 
 use super::maker::{EXCHANGE, LogMaker, of};
+use super::queue::Item;
 use super::*;
 use crate::config::{Share, Telemetry};
 use crate::exchange::Outcome;
 use crate::telemetry::event::{Event, emit};
 use crate::telemetry::fixture::{batch, plan, record, retried};
 use crate::telemetry::ledger::{DropReason, Ledger, Signal};
+use crate::telemetry::otlp::Batch as Sizes;
 use crate::telemetry::reader::ReadRecords;
-use crate::telemetry::trace::environment::Batch as Sizes;
 
 fn sink(max_queue: usize) -> (LogSink, Arc<Ledger>) {
     let ledger = Arc::new(Ledger::default());
@@ -25,6 +26,12 @@ fn sink(max_queue: usize) -> (LogSink, Arc<Ledger>) {
         delay: Duration::from_millis(1),
     };
     (LogSink::new(sizes, Arc::clone(&ledger)), ledger)
+}
+
+fn pulled(sink: &LogSink) -> Vec<Item> {
+    let mut items = Vec::new();
+    while sink.0.pull(&mut items) > 0 {}
+    items
 }
 
 fn maker() -> LogMaker {
@@ -38,7 +45,7 @@ fn an_exchange_is_told_from_its_record() {
     let told = retried(record(Some(0)));
     let (trace_id, span_id) = (told.trace.trace_id, told.trace.span_id);
     sink.read(&batch(&plan, vec![told]));
-    let item = sink.pull().pop().expect("it waits");
+    let item = pulled(&sink).pop().expect("it waits");
     let log = maker().make(item);
     assert_eq!(log.event_name(), Some(EXCHANGE));
     assert_eq!(log.severity_number(), Some(Severity::Info));
@@ -124,7 +131,7 @@ fn the_access_logs_share_chooses_whatever_its_output_is() {
     assert_eq!(items(&batch), 1);
     let (mut sink, _) = sink(100);
     sink.read(&batch);
-    assert_eq!(sink.pull().len(), 1);
+    assert_eq!(pulled(&sink).len(), 1);
 }
 
 #[test]
@@ -135,7 +142,7 @@ fn what_does_not_fit_is_counted() {
     let balance = &ledger.snapshot()[Signal::OtlpLogs as usize];
     assert_eq!((balance.created, balance.queued), (5, 3));
     assert_eq!(balance.lost(DropReason::QueueFull), 2);
-    sink.clear(DropReason::Shutdown);
+    sink.0.clear(DropReason::Shutdown);
     sink.read(&batch(&plan, vec![record(Some(0))]));
     let balance = &ledger.snapshot()[Signal::OtlpLogs as usize];
     assert_eq!((balance.queued, balance.lost(DropReason::Shutdown)), (0, 4));
@@ -152,8 +159,7 @@ fn an_event_keeps_its_name_level_and_fields() {
         });
     });
     let mut maker = maker();
-    let logs: Vec<_> = sink
-        .pull()
+    let logs: Vec<_> = pulled(&sink)
         .into_iter()
         .map(|item| maker.make(item))
         .collect();

@@ -18,7 +18,7 @@ use opentelemetry_semantic_conventions::resource::{
 use super::HeadShare;
 use crate::config::{self, OtlpProtocol, Propagation, Share, TraceFormat};
 use crate::exchange::TraceId;
-use crate::telemetry::otlp::Collector;
+use crate::telemetry::otlp::{Batch, Collector};
 use crate::telemetry::percent;
 
 mod kubernetes;
@@ -37,18 +37,6 @@ pub struct Environment {
     batch: Batch,
     log_batch: Batch,
     ignored: Vec<Ignored>,
-}
-
-/// How spans and logs are gathered; the names are those of `OTEL_BSP_*` and `OTEL_BLRP_*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// The most spans that wait (default 16,384).
-    pub max_queue: usize,
-    /// The most spans of one batch (default 256: measured, a span of a batch of 512 costs 1.7 times as much, since its
-    /// copies on the way no longer fit the cache).
-    pub max_batch: usize,
-    /// How long the first span of a batch waits for more (default 1 s).
-    pub delay: Duration,
 }
 
 /// A variable whose value was set aside.
@@ -244,18 +232,6 @@ impl Environment {
             .with_detector(Box::new(TelemetryResourceDetector))
             .with_attributes(all) // the last of a key stays
             .build()
-    }
-}
-
-// === impl Batch ===
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self {
-            max_queue: 16_384,
-            max_batch: 256,
-            delay: Duration::from_secs(1),
-        }
     }
 }
 

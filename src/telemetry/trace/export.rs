@@ -18,13 +18,13 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::queue::{Item, Sink, as_count};
+use super::queue::{Item, Sink};
 use super::span::SpanMaker;
 use crate::config::OtlpProtocol;
 use crate::telemetry::ledger::{DropReason, Signal};
 use crate::telemetry::metrics::exemplar::Mark;
 use crate::telemetry::otlp::{
-    Client, Collector, Flight, Health, Rejected, Sender, Service, retries, watched,
+    Client, Collector, Flight, Health, Rejected, Sender, Service, as_count, retries, watched,
 };
 
 /// The task that exports. Its owner ends it with [`Exporter::shutdown`]; dropped, it ends at once.
@@ -176,25 +176,11 @@ impl Work {
             if sent.as_ref().is_ok_and(|rejected| rejected.items == 0) {
                 marks.iter().for_each(Mark::acknowledge);
             }
-            settle(&mut self.health, exchanges, sent);
+            self.health.settle(exchanges, sent);
         }
         if of_own > 0 {
             let sent = export(&self.exporter, own, self.timeout).await;
-            settle(&mut self.health, own_work, sent);
-        }
-    }
-}
-
-/// Enters what became of a batch.
-fn settle(health: &mut Health, flight: Flight<'_>, sent: Result<Rejected, String>) {
-    match sent {
-        Ok(rejected) => {
-            health.good(&rejected);
-            flight.land(&rejected);
-        }
-        Err(why) => {
-            health.bad(&why, flight.count());
-            flight.crash(&why);
+            self.health.settle(own_work, sent);
         }
     }
 }

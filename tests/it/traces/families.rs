@@ -1,5 +1,6 @@
 //! Families besides W3C's, in and out, and baggage that becomes attributes.
 
+use super::super::rig::partner::Jaeger;
 use super::super::rig::{Collector, Config, Request, Upstream, get_with};
 use super::{PARENT, TRACE, only_exchange, parts, start, start_with, traces};
 
@@ -237,4 +238,34 @@ fn the_standard_variable_names_families_where_the_file_is_silent() {
         }
         proxy.finish();
     }
+}
+
+#[test]
+fn whoever_looks_in_jaeger_finds_the_trace_of_a_caller_that_speaks_another_family() {
+    let Some(jaeger) = Jaeger::start() else {
+        return;
+    };
+    let upstream = Upstream::ok("hello");
+    let otlp = format!(
+        "traces: {{otlp: {{endpoint: \"http://{}\", protocol: grpc}}, sample: 0%{ALL}}}",
+        jaeger.grpc()
+    );
+    let config = Config::new(upstream.address()).telemetry(&otlp);
+    let proxy = start(config.telemetry(super::NO_EXEMPLARS));
+    let trace = |number: u32| format!("{number:08x}{}", &TRACE[8..]);
+    let cases = [
+        ("b3", format!("{}-{PARENT}-1", trace(1))),
+        ("uber-trace-id", format!("{}:{PARENT}:0:1", trace(2))),
+        ("traceparent", format!("00-{}-{PARENT}-01", trace(3))),
+    ];
+    for (number, (name, value)) in (1..).zip(&cases) {
+        assert_eq!(get_with(proxy.public(), "/", &[(name, value)]).status, 200);
+        let spans = jaeger.wait_for_spans(&trace(number), 2);
+        let is_parent = |it: &serde_json::Value| it["spanID"] == PARENT;
+        let parents = spans
+            .iter()
+            .flat_map(|span| span["references"].as_array().cloned().unwrap_or_default());
+        assert_eq!(parents.filter(is_parent).count(), 1, "{name}: {spans:?}");
+    }
+    proxy.finish();
 }

@@ -1,10 +1,12 @@
 //! Days of an objective's life, in a moment.
 
 use super::*;
-use crate::config::{LatencyObjective, Slo};
+use crate::config::{self, LatencyObjective, Slo};
 use crate::telemetry::fixture::plan;
 use crate::telemetry::metrics::Format;
 use crate::telemetry::metrics::catalogue::{Owner, Wanted, Writer};
+use crate::telemetry::recorder::Recorder;
+use crate::telemetry::set_up::dump_at_burn;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -20,12 +22,16 @@ struct Life {
 
 impl Life {
     fn new(slo: Slo) -> Self {
-        let catalogue = Catalogue::new();
         let burns = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&burns);
         let on_burn = Box::new(move |burning: &Burning| {
             told.lock().expect("whole").push(burning.clone());
         });
+        Self::told(slo, burns, on_burn)
+    }
+
+    fn told(slo: Slo, burns: Arc<Mutex<Vec<Burning>>>, on_burn: OnBurn) -> Self {
+        let catalogue = Catalogue::new();
         let slos = Slos::new(&catalogue, on_burn);
         let life = Self {
             slos,
@@ -191,4 +197,32 @@ fn a_reload_carries_the_past_over_unless_what_is_counted_has_changed() {
     let mut page = Page::new(Format::Text);
     life.slos.drawn().draw(&mut page);
     assert_eq!(page.finish(), "");
+}
+
+#[test]
+fn a_fast_burn_leaves_the_recorder_in_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let recorder = Recorder::new(&config::Recorder {
+        dump: Some(folder.path().to_owned()),
+        ..config::Recorder::default()
+    });
+    let mut life = Life::told(available(0.999), Arc::default(), dump_at_burn(&recorder));
+    let files = || {
+        let entries = std::fs::read_dir(folder.path()).expect("it can be read");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let is_whole = |path: &std::path::PathBuf| path.extension().is_some_and(|it| it == "jsonl");
+        paths.filter(is_whole).collect::<Vec<_>>()
+    };
+    life.live(HOUR - MINUTE, 90, 10);
+    assert!(files().is_empty(), "the hour was not lived through");
+    life.live(2 * MINUTE, 90, 10);
+    let begun = std::time::Instant::now();
+    while files().is_empty() && begun.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(5)); // a thread of its own writes it
+    }
+    let text = std::fs::read_to_string(files().pop().expect("a dump")).expect("it can be read");
+    assert!(
+        text.contains("\"why\":\"the availability budget of web burns fast\""),
+        "{text}"
+    );
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::environment::Batch as Batching;
 use super::super::pace::LivePaces;
 use super::super::queue::Item;
 use super::super::sampling::KeepRules;
@@ -14,6 +13,7 @@ use crate::exchange::{Outcome, SpanId, TraceId};
 use crate::telemetry::fixture::{batch, plan, record, retried};
 use crate::telemetry::ledger::{DropReason, Ledger};
 use crate::telemetry::metrics::exemplar::Mark;
+use crate::telemetry::otlp::Batch as Batching;
 
 /// Two routes, of which the second has a head share of its own.
 fn two_routes(head: f64, own: f64) -> Arc<Plan> {
