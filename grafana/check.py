@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Checks the dashboards: `check.py [PROMETHEUS_URL [JAEGER_URL]]`.
+"""Checks the dashboards: `check.py [PROMETHEUS_URL [JAEGER_URL [FILE...]]]`.
 
 Without an address: every query parses, names only metrics and labels that docs/metrics.md promises, panels keep to Grafana's
 schema and do not overlap. With the address of a Prometheus that scraped a real run, it also runs every query of every panel,
 variable and annotation, with the dashboard's variables filled in, and fails where one is refused or returns nothing. With the
-address of the Jaeger of that run too, every exemplar that Prometheus stored must open a trace there."""
+address of the Jaeger of that run too, every exemplar that Prometheus stored must open a trace there. Files are dashboards besides
+those of this folder, such as what `sightglass generate grafana` has printed."""
 
 import glob
 import json
@@ -245,7 +246,7 @@ def check_dashboard(path, base, known, complaints, titles):
 def main():
     base = sys.argv[1] if len(sys.argv) > 1 else None
     known, complaints = promised(), Complaints()
-    paths = sorted(glob.glob(os.path.join(HERE, "dashboards", "*.json")))
+    paths = sorted(glob.glob(os.path.join(HERE, "dashboards", "*.json"))) + sys.argv[3:]
     titles = set()
     count = sum(check_dashboard(path, base, known, complaints, titles) for path in paths)
     for unused in MAY_BE_EMPTY.keys() - titles:

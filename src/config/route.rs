@@ -1,5 +1,6 @@
 //! `routes`: which requests go where, and what is done to them on the way.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
@@ -68,6 +69,41 @@ pub struct Match {
     pub query: Vec<(String, String)>,
     /// Only gRPC calls; counts as one more header condition.
     pub is_grpc: bool,
+}
+
+/// What a request must have, in words: `host shop.test, path prefix /cart, method POST, header x-tenant`. The values of
+/// fields and parameters are left out: they may be secrets.
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = Vec::new();
+        let hosts = self.hosts.iter().map(|host| match host {
+            HostPattern::Exact(name) => name.clone(),
+            HostPattern::Wildcard(suffix) => format!("*.{suffix}"),
+        });
+        if !self.hosts.is_empty() {
+            all.push(format!("host {}", hosts.collect::<Vec<_>>().join(" or ")));
+        }
+        let kind = match self.path {
+            PathPattern::Exact(_) => "exact",
+            PathPattern::Prefix(_) => "prefix",
+            PathPattern::Regex(_) => "regex",
+        };
+        all.push(format!("path {kind} {}", self.path.as_str()));
+        let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+        if !methods.is_empty() {
+            all.push(format!("method {}", methods.join(" or ")));
+        }
+        if self.is_grpc {
+            all.push("a gRPC call".to_owned());
+        }
+        all.extend(
+            self.headers
+                .iter()
+                .map(|(name, _)| format!("header {name}")),
+        );
+        all.extend(self.query.iter().map(|(name, _)| format!("query {name}")));
+        f.write_str(&all.join(", "))
+    }
 }
 
 /// A host of a match, lower case, without a port.

@@ -62,7 +62,7 @@ pub fn dashboard(plan: &Plan) -> String {
     let mut sheet = Sheet::default();
     sheet.row(FIRST_ROW, false, first_row(&read(OVERVIEW)), &all);
     if !of_plan(plan).is_empty() {
-        sheet.row("Objectives", false, panels(&read(OBJECTIVES)), &all);
+        sheet.row("Error budgets", false, panels(&read(OBJECTIVES)), &all);
     }
     let of_a_route = read(ROUTE);
     let of_objectives: Vec<Value> = titles(&panels(&read(OBJECTIVES)));
@@ -277,6 +277,6 @@ mod tests {
     fn without_objectives_there_is_no_row_of_them() {
         let dashboard = made("{name: bare, upstream: web.v2, match: {path: {prefix: /}}}");
         let rows = dashboard["panels"].as_array().expect("a list");
-        assert!(rows.iter().all(|row| row["title"] != "Objectives"));
+        assert!(rows.iter().all(|row| row["title"] != "Error budgets"));
     }
 }

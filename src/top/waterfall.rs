@@ -93,6 +93,7 @@ impl Page {
             tls if tls.is_empty() => "clear text".to_owned(),
             tls => format!("TLS {tls}"),
         };
+        self.fact("because of", &text(&it["route_match"]));
         let protocol = text(&it["protocol"]);
         self.fact(
             "client",
@@ -322,7 +323,7 @@ mod tests {
     fn exchange() -> Value {
         json!({
             "time": "2026-01-31T23:59:59.123Z", "trace_id": "0af7651916cd43dd8448eb211c80319c",
-            "listener": "public", "route": "checkout", "upstream": "checkout", "client": "10.1.2.3",
+            "listener": "public", "route": "checkout", "route_match": "path prefix /cart, method POST", "upstream": "checkout", "client": "10.1.2.3",
             "peer": "10.0.0.1:4000", "method": "GET", "host": "shop.test", "path": "/cart",
             "query": "a=1", "protocol": "HTTP/1.1", "status": 200, "outcome": "served",
             "duration_ms": 40.0, "config_generation": 3, "bytes_in": 0, "bytes_out": 100,
@@ -348,6 +349,7 @@ mod tests {
             "200 served after 40.000 ms",
             "  began       2026-01-31T23:59:59.123Z",
             "  route       checkout (listener public, configuration 3)",
+            "  because of  path prefix /cart, method POST",
             "  header      x-tenant: a",
             "  rate limit  199 of 200 left, reset after 10.000 ms",
             "  concurrency 3 of 512 at once",

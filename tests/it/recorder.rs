@@ -192,6 +192,7 @@ fn retried(dump: &Path) -> (Proxy, Upstream, Value) {
 fn an_exchange_tells_what_was_decided() {
     let folder = tempfile::tempdir().expect("a folder");
     let (proxy, alive, exchange) = retried(folder.path());
+    assert_eq!(exchange["route_match"], "path prefix /");
     assert_eq!(exchange["limits"]["rate"]["limit"], 50);
     assert_eq!(
         exchange["limits"]["concurrency"],
@@ -243,6 +244,7 @@ fn trace_prints_the_waterfall_from_the_admin_port_and_from_a_dump() {
         &address,
         "picked of 2 ready: ",
         "concurrency 1 of 8 at once",
+        "because of  path prefix /",
         "where the time went",
         "wait",
     ] {

@@ -151,6 +151,29 @@ fn fills_in_the_defaults() {
 }
 
 #[test]
+fn a_match_tells_what_it_asks_for_and_no_value_that_may_be_a_secret() {
+    let text = "listeners: [{name: l, address: 127.0.0.1:0}]\n\
+        routes:\n  \
+        - {name: a, match: {}, upstream: u}\n  \
+        - {name: b, match: {hosts: [Shop.test, '*.shop.test'], path: {exact: /cart}, methods: [GET, POST], headers: {x-key: s3cret}, query: {token: s3cret}}, upstream: u}\n  \
+        - {name: c, match: {grpc: {service: shop.Cart}}, upstream: u}\n\
+        upstreams: [{name: u, endpoints: [{address: 127.0.0.1:1}]}]\n";
+    let told = plan(text)
+        .routes
+        .iter()
+        .map(|it| it.matches.to_string())
+        .collect::<Vec<_>>();
+    assert_eq!(
+        told,
+        [
+            "path prefix /",
+            "host shop.test or *.shop.test, path exact /cart, method GET or POST, header x-key, query token",
+            "path prefix /shop.Cart, method POST, a gRPC call",
+        ]
+    );
+}
+
+#[test]
 fn takes_anchors_merges_and_a_byte_order_mark() {
     let text = "\u{feff}listeners: [{name: l, address: '[::1]:0'}]\r\nroutes:\r\n\
                 - {name: a, match: {path: {exact: /a}}, upstream: u, timeout: &t {head: 2s}}\r\n\

@@ -54,6 +54,9 @@ impl JsonWriter {
         if !record.detail.is_empty() {
             text(out, ",\"detail\":\"", record.detail);
         }
+        if let Some(route) = record.route.and_then(|it| plan.routes.get(usize::from(it))) {
+            text(out, ",\"route_match\":\"", &route.matches.to_string());
+        }
         if let Some(head) = record.head_after {
             key(out, ",\"head_after_ms\":");
             millis(out, head);
