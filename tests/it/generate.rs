@@ -200,6 +200,80 @@ fn fires(alert: &str, series: &[(&str, &str)], at: &str, firing: &[&str]) -> Str
     )
 }
 
+/// What an alert is about, and beside it what is nearly that: series as `series` and samples, a sample a minute.
+struct Case {
+    alert: &'static str,
+    bad: &'static [(&'static str, &'static str)],
+    good: &'static [(&'static str, &'static str)],
+    /// The labels with which it fires, after its name.
+    labels: &'static str,
+}
+
+const UP: &str = "up{job=\"edge\",instance=\"a:1\"}";
+const BUILD: &str = "sightglass_build_info{job=\"edge\",instance=\"a:1\"}";
+const OTHER: &str = "sightglass_build_info{job=\"edge\",instance=\"b:1\"}";
+const RELOAD: &str = "sightglass_config_last_reload_success{job=\"edge\",instance=\"a:1\"}";
+const CREATED: &str = "sightglass_telemetry_items_total{job=\"edge\",instance=\"a:1\",signal=\"spans\",state=\"created\"}";
+const EXPORTED: &str = "sightglass_telemetry_items_total{job=\"edge\",instance=\"a:1\",signal=\"spans\",state=\"exported\"}";
+const DROPPED: &str = "sightglass_telemetry_items_total{job=\"edge\",instance=\"a:1\",signal=\"logs\",state=\"dropped\",reason=\"queue_full\"}";
+const QUEUED: &str =
+    "sightglass_telemetry_queued_items{job=\"edge\",instance=\"a:1\",signal=\"spans\"}";
+const CERTIFICATE: &str = "sightglass_tls_certificate_expiry_seconds{job=\"edge\",instance=\"a:1\",listener=\"public\",certificate=\"shop.test\"}";
+const ENDPOINT: &str = "sightglass_endpoint_healthy{job=\"edge\",instance=\"a:1\",upstream=\"web\",endpoint=\"10.0.0.7:1\"}";
+const A: &str = ",instance=\"a:1\"";
+
+const CASES: [Case; 8] = [
+    Case {
+        alert: "SightglassGone",
+        bad: &[(BUILD, "1x2 _x60")],
+        good: &[(OTHER, "1x90")],
+        labels: "",
+    },
+    Case {
+        alert: "SightglassInstanceGone",
+        bad: &[(UP, "1x20 0x60"), (BUILD, "1x20 _x60"), (OTHER, "1x90")],
+        good: &[(UP, "0x90"), (OTHER, "1x90")],
+        labels: A,
+    },
+    Case {
+        alert: "SightglassReloadFailed",
+        bad: &[(RELOAD, "1x5 0x60")],
+        good: &[(RELOAD, "0x5 1x60")],
+        labels: A,
+    },
+    Case {
+        alert: "SightglassTelemetryDropped",
+        bad: &[(DROPPED, "0+5x90")],
+        good: &[(DROPPED, "5x90")],
+        labels: A,
+    },
+    Case {
+        alert: "SightglassCollectorTakesNothing",
+        bad: &[(CREATED, "0+9x90"), (EXPORTED, "7x90")],
+        good: &[(CREATED, "0+9x90"), (EXPORTED, "0+1x90")],
+        labels: A,
+    },
+    Case {
+        alert: "SightglassExportQueueFills",
+        bad: &[(QUEUED, "12001x90")],
+        good: &[(QUEUED, "11999x90")],
+        labels: A,
+    },
+    // Time begins at zero in these tests.
+    Case {
+        alert: "SightglassCertificateEnds",
+        bad: &[(CERTIFICATE, "200000x90")],
+        good: &[(CERTIFICATE, "9000000x90")],
+        labels: A,
+    },
+    Case {
+        alert: "SightglassEndpointDown",
+        bad: &[(ENDPOINT, "1x5 0x60")],
+        good: &[(ENDPOINT, "0x5 1x60")],
+        labels: ",endpoint=\"10.0.0.7:1\"",
+    },
+];
+
 #[test]
 fn each_alert_about_the_process_fires_at_what_it_is_about() {
     let with_tls = CONFIG.replace(
@@ -207,86 +281,18 @@ fn each_alert_about_the_process_fires_at_what_it_is_about() {
         "    address: 127.0.0.1:0\n    tls: {certificates: [{cert: a.pem, key: a.key}]}\n",
     );
     let (dir, _) = ruled(&with_tls);
-    const UP: &str = "up{job=\"edge\",instance=\"a:1\"}";
-    const BUILD: &str = "sightglass_build_info{job=\"edge\",instance=\"a:1\"}";
-    const OTHER: &str = "sightglass_build_info{job=\"edge\",instance=\"b:1\"}";
-    const RELOAD: &str = "sightglass_config_last_reload_success{job=\"edge\",instance=\"a:1\"}";
-    const CREATED: &str = "sightglass_telemetry_items_total{job=\"edge\",instance=\"a:1\",signal=\"spans\",state=\"created\"}";
-    const EXPORTED: &str = "sightglass_telemetry_items_total{job=\"edge\",instance=\"a:1\",signal=\"spans\",state=\"exported\"}";
-    const DROPPED: &str = "sightglass_telemetry_items_total{job=\"edge\",instance=\"a:1\",signal=\"logs\",state=\"dropped\",reason=\"queue_full\"}";
-    const QUEUED: &str =
-        "sightglass_telemetry_queued_items{job=\"edge\",instance=\"a:1\",signal=\"spans\"}";
-    const CERTIFICATE: &str = "sightglass_tls_certificate_expiry_seconds{job=\"edge\",instance=\"a:1\",listener=\"public\",certificate=\"shop.test\"}";
-    const ENDPOINT: &str = "sightglass_endpoint_healthy{job=\"edge\",instance=\"a:1\",upstream=\"web\",endpoint=\"10.0.0.7:1\"}";
-    const A: &str = ",instance=\"a:1\"";
-    // What it is about, and beside it what is nearly that.
-    let cases: [(&str, &[(&str, &str)], &[(&str, &str)], &str); 8] = [
-        (
-            "SightglassGone",
-            &[(BUILD, "1x2 _x60")],
-            &[(OTHER, "1x90")],
-            "",
-        ),
-        (
-            "SightglassInstanceGone",
-            &[(UP, "1x20 0x60"), (BUILD, "1x20 _x60"), (OTHER, "1x90")],
-            &[(UP, "0x90"), (OTHER, "1x90")],
-            A,
-        ),
-        (
-            "SightglassReloadFailed",
-            &[(RELOAD, "1x5 0x60")],
-            &[(RELOAD, "0x5 1x60")],
-            A,
-        ),
-        (
-            "SightglassTelemetryDropped",
-            &[(DROPPED, "0+5x90")],
-            &[(DROPPED, "5x90")],
-            A,
-        ),
-        (
-            "SightglassCollectorTakesNothing",
-            &[(CREATED, "0+9x90"), (EXPORTED, "7x90")],
-            &[(CREATED, "0+9x90"), (EXPORTED, "0+1x90")],
-            A,
-        ),
-        (
-            "SightglassExportQueueFills",
-            &[(QUEUED, "12001x90")],
-            &[(QUEUED, "11999x90")],
-            A,
-        ),
-        // Time begins at zero in these tests.
-        (
-            "SightglassCertificateEnds",
-            &[(CERTIFICATE, "200000x90")],
-            &[(CERTIFICATE, "9000000x90")],
-            A,
-        ),
-        (
-            "SightglassEndpointDown",
-            &[(ENDPOINT, "1x5 0x60")],
-            &[(ENDPOINT, "0x5 1x60")],
-            ",endpoint=\"10.0.0.7:1\"",
-        ),
-    ];
-    for (alert, bad, good, labels) in cases {
-        assert_eq!(
-            holds(dir.path(), &fires(alert, bad, "45m", &[labels])),
-            Ok(()),
-            "{alert}"
-        );
-        assert_eq!(
-            holds(dir.path(), &fires(alert, good, "45m", &[])),
-            Ok(()),
-            "{alert}, nearly"
-        );
+    for Case {
+        alert,
+        bad,
+        good,
+        labels,
+    } in CASES
+    {
+        let at = |series, firing: &[&str]| holds(dir.path(), &fires(alert, series, "45m", firing));
+        assert_eq!(at(bad, &[labels]), Ok(()), "{alert}");
+        assert_eq!(at(good, &[]), Ok(()), "{alert}, nearly");
         if partner("promtool").is_some() {
-            assert!(
-                holds(dir.path(), &fires(alert, bad, "45m", &[])).is_err(),
-                "{alert}"
-            );
+            assert!(at(bad, &[]).is_err(), "{alert}");
         }
     }
 }
