@@ -76,7 +76,7 @@ def cancel():
 def deadline():
     print(float(way("unary_unary", "Left")(b"", timeout=15)) > 10)
     try:
-        list(way("unary_stream", "Hang")(b"", timeout=0.5))
+        list(way("unary_stream", "Hang")(b"", timeout=3))
     except grpc.RpcError as error:
         print(error.code().name)
 

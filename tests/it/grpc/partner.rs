@@ -122,7 +122,7 @@ fn a_call_that_is_given_up_or_out_of_time_ends_at_the_service() {
     service.wait_said("over", 2);
     proxy.finish();
 
-    let proxy = Proxy::start(service.config().route("timeout: {total: 500ms}"));
+    let proxy = Proxy::start(service.config().route("timeout: {total: 3s}"));
     // The service is told of the route's time: whichever of the two ends it first, it is the same status.
     let told = client(&python, &proxy, &["routes_total"]);
     assert!(told.starts_with("DEADLINE_EXCEEDED "), "{told}");
