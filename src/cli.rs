@@ -14,7 +14,7 @@ use crate::config::{self, ArgumentError, LoadError};
 use crate::demo::{self, DemoError, DemoOptions};
 use crate::generate;
 use crate::telemetry::metrics_prediction as predict;
-use crate::top::{self, TopError, TraceOptions};
+use crate::top::{self, TopError, TraceOptions, WhyOptions};
 
 /// An observability-first reverse proxy: every request seen, for little more than a bare proxy costs.
 #[derive(Debug, Parser)]
@@ -56,6 +56,11 @@ enum Command {
     ///
     /// Asks the admin port of a running proxy, or reads a file that its flight recorder has written.
     Trace(Trace),
+    /// Find what sets the failing exchanges apart: one endpoint, one client network, new connections, …
+    ///
+    /// Compares the exchanges that match with the others of the same minutes, over the facts of each: the most telling
+    /// first, with its share in both groups; nothing where nothing does.
+    Why(Why),
     /// Print what other software needs to fit a configuration
     #[command(subcommand)]
     Generate(Generate),
@@ -128,6 +133,25 @@ struct Trace {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct Why {
+    /// Which exchanges, such as 'status>=500 && route=="checkout"' (default: the failed and slow ones)
+    #[arg(value_name = "FILTER")]
+    filter: Option<String>,
+    /// How many minutes back
+    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=30))]
+    minutes: u64,
+    /// The admin port
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
+    admin: String,
+    /// A file whose first line is the admin port's token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print the JSON as it is
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 enum Generate {
     /// A dashboard for Grafana: these routes, upstreams and objectives by name
@@ -171,6 +195,7 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Check { file } => return check(&file),
             Command::Trace(trace) => top::trace(&trace.options()).map_err(CliError::from),
+            Command::Why(why) => top::why(&why.options()).map_err(CliError::from),
             Command::Generate(generate) => generate.run(),
             Command::Demo(demo) => demo::run(demo.options()).map_err(CliError::from),
         };
@@ -225,6 +250,20 @@ impl Trace {
             admin: self.admin,
             token_file: self.token_file,
             file: self.file,
+            json: self.json,
+        }
+    }
+}
+
+// === impl Why ===
+
+impl Why {
+    fn options(self) -> WhyOptions {
+        WhyOptions {
+            filter: self.filter,
+            minutes: self.minutes,
+            admin: self.admin,
+            token_file: self.token_file,
             json: self.json,
         }
     }

@@ -19,7 +19,7 @@ use super::process::Since;
 use super::reply::{self, Reply};
 use super::{
     Access, Readiness, Sources, books, configuration, control, dashboard, dump, exchanges,
-    in_flight, log_level, process, routes, scrape, slo, upstreams,
+    in_flight, log_level, process, routes, scrape, slo, upstreams, why,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, emit};
@@ -53,6 +53,7 @@ enum Page<'a> {
     Upstreams,
     Routes,
     Slo,
+    Why,
     Config,
     Telemetry,
     Process,
@@ -71,7 +72,7 @@ enum Act {
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 19] = [
     "/",
     "/metrics",
     "/livez",
@@ -84,6 +85,7 @@ const PATHS: [&str; 18] = [
     "/api/v1/upstreams",
     "/api/v1/routes",
     "/api/v1/slo",
+    "/api/v1/why",
     "/api/v1/config",
     "/api/v1/telemetry",
     "/api/v1/process",
@@ -201,6 +203,7 @@ impl Pages {
             Page::Upstreams => upstreams::page(&self.sources),
             Page::Routes => routes::page(&self.sources),
             Page::Slo => slo::page(&self.sources),
+            Page::Why => why::page(&self.sources, query),
             Page::Config => configuration::page(&self.sources),
             Page::Telemetry => books::page(&self.sources),
             Page::LogLevel => log_level::page(&self.sources.log_levels),
@@ -241,6 +244,7 @@ impl<'a> Page<'a> {
             "/api/v1/upstreams" => Self::Upstreams,
             "/api/v1/routes" => Self::Routes,
             "/api/v1/slo" => Self::Slo,
+            "/api/v1/why" => Self::Why,
             "/api/v1/config" => Self::Config,
             "/api/v1/telemetry" => Self::Telemetry,
             "/api/v1/process" => Self::Process,
@@ -277,6 +281,7 @@ impl<'a> Page<'a> {
             Self::Upstreams => "/api/v1/upstreams",
             Self::Routes => "/api/v1/routes",
             Self::Slo => "/api/v1/slo",
+            Self::Why => "/api/v1/why",
             Self::Config => "/api/v1/config",
             Self::Telemetry => "/api/v1/telemetry",
             Self::Process => "/api/v1/process",

@@ -32,6 +32,7 @@ mod set_up;
 pub mod slo;
 pub mod trace;
 pub mod wall;
+pub mod why;
 
 pub use desk::Desk;
 pub use event::{Event, emit};

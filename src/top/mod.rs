@@ -1,9 +1,10 @@
-//! Clients of the admin port, for the terminal: `sightglass trace ID`.
+//! Clients of the admin port, for the terminal: `sightglass trace ID`, `sightglass why`.
 //!
 //! ```text
 //! port       an answer of the admin port, over HTTP
 //! dump       an exchange of a file that the flight recorder has written
 //! waterfall  an exchange as people read it
+//! why        what sets exchanges apart, as people read it
 //! ```
 //!
 //! What is shown is made of the JSON that everybody can ask for: this room knows nothing of the proxy's inside, so that it
@@ -12,6 +13,7 @@
 mod dump;
 mod port;
 mod waterfall;
+mod why;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -30,6 +32,21 @@ pub struct TraceOptions {
     pub token_file: Option<PathBuf>,
     /// A dump, to look there and not at the admin port.
     pub file: Option<PathBuf>,
+    /// Whether to print the JSON as it is.
+    pub json: bool,
+}
+
+/// Which exchanges are asked about, and where.
+#[derive(Clone, Debug)]
+pub struct WhyOptions {
+    /// Which exchanges; without it those that failed or were slow.
+    pub filter: Option<String>,
+    /// How many minutes back.
+    pub minutes: u64,
+    /// The admin port's address, such as `http://127.0.0.1:9901`.
+    pub admin: String,
+    /// The file whose first line is the admin port's bearer token.
+    pub token_file: Option<PathBuf>,
     /// Whether to print the JSON as it is.
     pub json: bool,
 }
@@ -57,6 +74,12 @@ pub enum TopError {
     /// There was an answer that is none.
     #[error("{place} did not answer with an exchange")]
     NoExchange {
+        /// Who was asked.
+        place: String,
+    },
+    /// There was an answer that is none.
+    #[error("{place} did not say why; it may be of an older version")]
+    NoAnswer {
         /// Who was asked.
         place: String,
     },
@@ -99,4 +122,40 @@ pub fn trace(options: &TraceOptions) -> Result<(), TopError> {
         return Err(TopError::NoExchange { place });
     };
     Ok(out.write_all(waterfall::draw(&exchange, is_coloured).as_bytes())?)
+}
+
+/// Prints what sets the exchanges that match apart.
+///
+/// # Errors
+/// Where the admin port cannot be asked, or does not take the filter.
+pub fn why(options: &WhyOptions) -> Result<(), TopError> {
+    let mut path = format!("/api/v1/why?minutes={}", options.minutes);
+    if let Some(filter) = &options.filter {
+        path.push_str("&filter=");
+        path.push_str(&encoded(filter));
+    }
+    let found = port::get(&options.admin, &path, options.token_file.as_deref())?;
+    let no_answer = || TopError::NoAnswer {
+        place: options.admin.clone(),
+    };
+    let text = found.ok_or_else(no_answer)?;
+    let mut out = io::stdout().lock();
+    if options.json {
+        out.write_all(&text)?;
+        return Ok(out.write_all(b"\n")?);
+    }
+    let answer = serde_json::from_slice(&text).map_err(|_| no_answer())?;
+    let page = why::draw(&answer, options.filter.as_deref());
+    Ok(out.write_all(page.as_bytes())?)
+}
+
+/// A text as the value of a parameter.
+fn encoded(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
 }

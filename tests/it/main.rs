@@ -48,3 +48,4 @@ mod tunnels;
 mod upstream_http2;
 mod upstream_pool;
 mod upstream_tls;
+mod why;

@@ -77,6 +77,14 @@ impl Filter {
         parser::read_for(text, Some(&plan.telemetry.headers)).map(|node| Self(Arc::new(node)))
     }
 
+    /// The fields that it names, each as a filter names it; some more than once.
+    #[must_use]
+    pub fn fields(&self) -> Vec<String> {
+        let mut fields = Vec::new();
+        self.0.fields(&mut fields);
+        fields
+    }
+
     /// Whether it takes this exchange, which has ended.
     #[must_use]
     pub fn takes(&self, plan: &Plan, record: &Record) -> bool {

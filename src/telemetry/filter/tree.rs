@@ -75,6 +75,22 @@ impl PartialEq for Pattern {
     }
 }
 
+// === impl Node ===
+
+impl Node {
+    /// Adds the fields that it names.
+    pub(super) fn fields(&self, into: &mut Vec<String>) {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|it| it.fields(into)),
+            Self::Not(part) => part.fields(into),
+            Self::Is(field)
+            | Self::Compare(field, ..)
+            | Self::In(field, _)
+            | Self::Matches(field, _) => into.push(field.to_string()),
+        }
+    }
+}
+
 // === impl Operator ===
 
 impl Operator {

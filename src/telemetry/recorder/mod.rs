@@ -56,6 +56,8 @@ pub struct Recorder {
 struct Rings {
     /// The number of the newest exchange.
     number: u64,
+    /// When the last failure ended that had to go, in seconds since 1970: from the next on each is there.
+    errors_gone: u64,
     recent: Recent,
     errors: Lanes,
     retried: Lanes,
@@ -102,6 +104,7 @@ impl Recorder {
             held: Arc::default(),
             rings: Mutex::new(Rings {
                 number: 0,
+                errors_gone: 0,
                 recent: Recent {
                     budget: share(40),
                     bytes: 0,
@@ -183,6 +186,31 @@ impl Recorder {
         numbers.into_iter().filter_map(of).collect()
     }
 
+    /// When the last failure ended that was not kept for good, in seconds since 1970; 0 where each is there. Later ones
+    /// are there all.
+    #[must_use]
+    pub fn errors_gone(&self) -> u64 {
+        self.rings().errors_gone
+    }
+
+    /// The failures of each route, the newest first, at most so many in all.
+    #[must_use]
+    pub fn failures(&self, most: usize) -> Vec<Arc<Kept>> {
+        let names = self.rings().errors.names();
+        let mut found = Vec::new();
+        for name in names {
+            let mut below = u64::MAX;
+            while found.len() < most {
+                let room = CHUNK.min(most - found.len());
+                let chunk = self.rings().errors.before(&name, below, room);
+                let Some(last) = chunk.last() else { break };
+                below = last.number;
+                found.extend(chunk);
+            }
+        }
+        found
+    }
+
     /// Every exchange with a number below this, the newest first, a chunk at a time, until `see` has enough: those of the
     /// last while.
     fn each_recent(&self, see: &mut dyn FnMut(&Arc<Kept>) -> bool) -> u64 {
@@ -244,7 +272,10 @@ impl Recorder {
 impl Rings {
     fn keep(&mut self, kept: &Arc<Kept>, gone: &mut Vec<Arc<Kept>>) {
         if kept.record.is_error() {
+            let before = gone.len();
             self.errors.push(kept, gone);
+            let ended = gone.iter().skip(before).map(|it| it.ended_unix());
+            self.errors_gone = ended.fold(self.errors_gone, u64::max);
         }
         if !kept.record.more.is_empty() {
             self.retried.push(kept, gone);

@@ -1,0 +1,150 @@
+//! Who matches, and with whom those are compared.
+//!
+//! Both groups must come from the same minutes, and be chosen by nothing else than whether they match. The recorder's
+//! rings keep failures longer than the rest; its samples of each minute are fair. So both groups are drawn from these
+//! samples. Where they hold too few that match and only failures are asked for, all failures of the minutes for which
+//! the recorder still has each one are taken instead: within a minute that is no choice either.
+
+use std::sync::Arc;
+
+use super::Question;
+use crate::config::Name;
+use crate::telemetry::recorder::{Kept, Minute, Recorder};
+
+/// The two groups.
+pub(super) struct Groups {
+    pub(super) matched: Vec<Member>,
+    pub(super) rest: Vec<Member>,
+    pub(super) window: (u64, u64),
+}
+
+/// An exchange of a group.
+pub(super) struct Member {
+    pub(super) kept: Arc<Kept>,
+    pub(super) minute: u64,
+    /// For how many exchanges of its minute it stands.
+    pub(super) weight: f64,
+}
+
+/// From so many on the samples hold enough that match.
+const ENOUGH: usize = 100;
+/// The most that match which are looked at.
+pub(super) const MOST_MATCHED: usize = 20_000;
+/// Slow without an objective: so many times the route's median.
+const SLOW: u128 = 5;
+/// What is never slow: so much above the median, in microseconds. Where all take a fraction of a millisecond, five of
+/// them are nobody's trouble.
+const NOISE: u128 = 20_000;
+
+/// Draws both groups.
+pub(super) fn draw(recorder: &Recorder, question: &Question) -> Groups {
+    let now = question.now.as_secs();
+    let newest = now / 60;
+    let oldest = (newest + 1).saturating_sub(question.minutes);
+    let mut minutes = recorder.minutes();
+    minutes.retain(|it| (oldest..=newest).contains(&it.number));
+    let asked = Asked::new(question, &minutes);
+    let (mut matched, mut rest): (Vec<Member>, Vec<Member>) = minutes
+        .iter()
+        .flat_map(members)
+        .partition(|member| asked.takes(&member.kept));
+    let mut first = minutes.first().map_or(newest, |it| it.number);
+    if matched.len() < ENOUGH {
+        let whole_since = match recorder.errors_gone() {
+            0 => first,
+            gone => gone / 60 + 1,
+        };
+        let all = failures(recorder, &asked, whole_since.max(first));
+        if all.len() > matched.len() && matched.iter().all(|it| it.kept.record.is_error()) {
+            matched = all;
+            first = first.max(whole_since);
+            rest.retain(|member| member.minute >= whole_since);
+        }
+    }
+    Groups {
+        matched,
+        rest,
+        window: (first * 60, now),
+    }
+}
+
+/// Every failure that is asked for and ended in this minute or later.
+fn failures(recorder: &Recorder, asked: &Asked<'_>, from: u64) -> Vec<Member> {
+    let member = |kept: Arc<Kept>| Member {
+        minute: kept.ended_unix() / 60,
+        kept,
+        weight: 1.0,
+    };
+    let all = recorder.failures(MOST_MATCHED).into_iter().map(member);
+    all.filter(|it| it.minute >= from && asked.takes(&it.kept))
+        .collect()
+}
+
+fn members(minute: &Minute) -> impl Iterator<Item = Member> + '_ {
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    let weight = minute.seen as f64 / minute.kept.len().max(1) as f64;
+    minute.kept.iter().map(move |kept| Member {
+        kept: Arc::clone(kept),
+        minute: minute.number,
+        weight,
+    })
+}
+
+/// What is asked for, made ready.
+struct Asked<'a> {
+    question: &'a Question,
+    /// From how long on a route's exchange is slow, where it has no objective; microseconds.
+    slow: Vec<(Name, u128)>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(question: &'a Question, minutes: &[Minute]) -> Self {
+        let mut paces: Vec<(Name, Vec<u128>)> = Vec::new();
+        if question.filter.is_none() {
+            for kept in minutes.iter().flat_map(|it| &it.kept) {
+                let Some(name) = route(kept) else { continue };
+                let pace = kept.record.pace().as_micros();
+                match paces.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, paces)) => paces.push(pace),
+                    None => paces.push((name.clone(), vec![pace])),
+                }
+            }
+        }
+        let slow = paces.into_iter().map(|(name, mut paces)| {
+            paces.sort_unstable();
+            let median = paces.get(paces.len() / 2).copied().unwrap_or_default();
+            (name, (median * SLOW).max(median + NOISE))
+        });
+        Self {
+            question,
+            slow: slow.collect(),
+        }
+    }
+
+    fn takes(&self, kept: &Kept) -> bool {
+        match &self.question.filter {
+            Some(filter) => filter.takes(&kept.plan, &kept.record),
+            None => kept.record.is_error() || self.is_slow(kept),
+        }
+    }
+
+    fn is_slow(&self, kept: &Kept) -> bool {
+        let at = kept.record.route.map(usize::from);
+        let route = at.and_then(|at| kept.plan.routes.get(at));
+        let objective = route.and_then(|route| route.slo.as_ref()?.latency.as_ref());
+        let pace = kept.record.pace();
+        match (objective, route) {
+            (Some(latency), _) => pace > latency.within,
+            (None, Some(route)) => {
+                let slow = self.slow.iter().find(|(name, _)| *name == route.name);
+                slow.is_some_and(|(_, slow)| pace.as_micros() > *slow)
+            }
+            (None, None) => false,
+        }
+    }
+}
+
+fn route(kept: &Kept) -> Option<&Name> {
+    let at = usize::from(kept.record.route?);
+    Some(&kept.plan.routes.get(at)?.name)
+}
