@@ -88,6 +88,8 @@ pub struct Figures {
     pub rings: [(&'static str, usize, u64); 5],
 }
 
+/// How much later than another that ended after it an exchange may be read, in seconds: far more than a batch waits.
+const LATE: u64 = 10;
 /// How many pointers are copied under the lock at a time.
 const CHUNK: usize = 512;
 
@@ -193,22 +195,30 @@ impl Recorder {
         self.rings().errors_gone
     }
 
-    /// The failures of each route, the newest first, at most so many in all.
+    /// The failures that ended then or later, in seconds since 1970, in no order; `None` where they are more than `most`:
+    /// a part of them would be another route's or another minute's.
     #[must_use]
-    pub fn failures(&self, most: usize) -> Vec<Arc<Kept>> {
+    pub fn failures(&self, since: u64, most: usize) -> Option<Vec<Arc<Kept>>> {
         let names = self.rings().errors.names();
         let mut found = Vec::new();
         for name in names {
             let mut below = u64::MAX;
-            while found.len() < most {
-                let room = CHUNK.min(most - found.len());
-                let chunk = self.rings().errors.before(&name, below, room);
+            loop {
+                let chunk = self.rings().errors.before(&name, below, CHUNK);
                 let Some(last) = chunk.last() else { break };
                 below = last.number;
-                found.extend(chunk);
+                // They stand in the order in which they were read, which is that of their ends within a second or so.
+                let is_last = last.ended_unix() + LATE < since;
+                found.extend(chunk.into_iter().filter(|it| it.ended_unix() >= since));
+                if found.len() > most {
+                    return None;
+                }
+                if is_last {
+                    break;
+                }
             }
         }
-        found
+        Some(found)
     }
 
     /// Every exchange with a number below this, the newest first, a chunk at a time, until `see` has enough: those of the

@@ -403,3 +403,39 @@ fn cost_of_keeping_and_asking() {
     assert!(recorder.find(&query).is_empty());
     println!("a question that finds nothing: {:?}", started.elapsed());
 }
+
+#[test]
+fn failures_of_a_while_are_all_there_or_none_is_given() {
+    let recorder = Recorder::new(&config::Recorder::default());
+    let plan = Arc::new(plan(&["checkout", "web"]));
+    let hour = Duration::from_secs(3600);
+    let mut old = failed(0, 0..700);
+    for record in &mut old {
+        record.started -= hour;
+    }
+    keep(&recorder, &plan, old);
+    keep(&recorder, &plan, failed(1, 700..720));
+    keep(&recorder, &plan, failed(0, 720..730));
+    keep(&recorder, &plan, numbered(0, 730..800));
+    let newest = recorder.minutes().last().expect("a minute").number * 60;
+    let recent = recorder.failures(newest - 120, 600).expect("few");
+    let mut numbers: Vec<u64> = recent.iter().map(|it| it.record.connection).collect();
+    numbers.sort_unstable();
+    assert_eq!(
+        numbers,
+        (700..730).collect::<Vec<u64>>(),
+        "what is old hides nothing of the others"
+    );
+    assert!(recorder.failures(0, 600).is_none(), "a part would mislead");
+    assert_eq!(recorder.failures(0, 730).map(|it| it.len()), Some(730));
+    assert_eq!(recorder.errors_gone(), 0, "each is there");
+    let small = Recorder::new(&config::Recorder {
+        memory: config::ByteSize(1 << 20),
+        ..config::Recorder::default()
+    });
+    keep(&small, &plan, failed(0, 0..3_000));
+    assert!(
+        small.errors_gone() >= newest - 120,
+        "the first had to go, and that is known"
+    );
+}

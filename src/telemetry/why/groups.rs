@@ -55,7 +55,8 @@ pub(super) fn draw(recorder: &Recorder, question: &Question) -> Groups {
             gone => gone / 60 + 1,
         };
         let all = failures(recorder, &asked, whole_since.max(first));
-        if all.len() > matched.len() && matched.iter().all(|it| it.kept.record.is_error()) {
+        let is_of_failures = matched.iter().all(|it| it.kept.record.is_error());
+        if let Some(all) = all.filter(|all| is_of_failures && all.len() > matched.len()) {
             matched = all;
             first = first.max(whole_since);
             rest.retain(|member| member.minute >= whole_since);
@@ -68,16 +69,16 @@ pub(super) fn draw(recorder: &Recorder, question: &Question) -> Groups {
     }
 }
 
-/// Every failure that is asked for and ended in this minute or later.
-fn failures(recorder: &Recorder, asked: &Asked<'_>, from: u64) -> Vec<Member> {
+/// Every failure that is asked for and ended in this minute or later; `None` where there are too many to be looked at.
+fn failures(recorder: &Recorder, asked: &Asked<'_>, from: u64) -> Option<Vec<Member>> {
+    let all = recorder.failures(from * 60, MOST_MATCHED)?.into_iter();
+    let all = all.filter(|kept| asked.takes(kept));
     let member = |kept: Arc<Kept>| Member {
         minute: kept.ended_unix() / 60,
         kept,
         weight: 1.0,
     };
-    let all = recorder.failures(MOST_MATCHED).into_iter().map(member);
-    all.filter(|it| it.minute >= from && asked.takes(&it.kept))
-        .collect()
+    Some(all.map(member).collect())
 }
 
 fn members(minute: &Minute) -> impl Iterator<Item = Member> + '_ {
