@@ -50,7 +50,8 @@ fn start(config: impl ToString, queue: usize) -> Proxy {
         command.env("OTEL_BSP_SCHEDULE_DELAY", "20");
         command.env("OTEL_BSP_MAX_QUEUE_SIZE", queue.to_string());
         command.env("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "64");
-        command.env("OTEL_EXPORTER_OTLP_TIMEOUT", "300");
+        // Not less: a machine under load would settle failed batches faster than the test makes spans.
+        command.env("OTEL_EXPORTER_OTLP_TIMEOUT", "1000");
     })
 }
 
@@ -108,6 +109,7 @@ fn a_collector_that_is_down_from_the_start_costs_spans_and_no_request() {
             assert!(scrapes > 1);
         });
         proxy.wait_until("spans that found no room", || {
+            send(&proxy, 100);
             dropped(&proxy, "queue_full") > 0.0
         });
         proxy.wait_until("spans that nobody took", || {

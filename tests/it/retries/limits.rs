@@ -97,13 +97,13 @@ fn all_attempts_together_have_the_routes_total_time() {
 fn the_total_time_ends_a_pause() {
     let upstream = Upstream::status(503);
     let config = Config::new(upstream.address())
-        .route("timeout: {total: 300ms}")
+        .route("timeout: {total: 2s}")
         .route("retry: {attempts: 2, when: [503], backoff: 60s..60s}");
     let proxy = Proxy::start(config);
     let begun = Instant::now();
     let response = get(proxy.public(), "/");
     assert_eq!(response.status, 504);
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(30));
     let line = &proxy.wait_log_lines(1)[0];
     assert_eq!(line["outcome"], "http_response_timeout");
     assert_eq!(attempts(line), [(503, "served".to_owned())]);
