@@ -6,7 +6,7 @@
 //! access    may this peer, was it this port that was meant, did a page of another origin ask
 //! page      which page a path is, and who may ask for it how
 //! control   calls that change something: reload, drain, log_level, dump
-//! scrape health exchanges in_flight upstreams routes slo why configuration books process dashboard      one file a page
+//! scrape health exchanges in_flight upstreams routes history slo why configuration books process dashboard      one file a page
 //! reply     what every answer carries
 //! ```
 //!
@@ -22,6 +22,7 @@ mod dashboard;
 mod dump;
 mod exchanges;
 mod health;
+mod history;
 mod in_flight;
 mod log_level;
 mod moment;

@@ -18,7 +18,7 @@ use super::control::Call;
 use super::process::Since;
 use super::reply::{self, Reply};
 use super::{
-    Access, Readiness, Sources, books, configuration, control, dashboard, dump, exchanges,
+    Access, Readiness, Sources, books, configuration, control, dashboard, dump, exchanges, history,
     in_flight, log_level, process, routes, scrape, slo, upstreams, why,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
@@ -52,6 +52,7 @@ enum Page<'a> {
     InFlight,
     Upstreams,
     Routes,
+    History,
     Slo,
     Why,
     Config,
@@ -72,7 +73,7 @@ enum Act {
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 19] = [
+const PATHS: [&str; 20] = [
     "/",
     "/metrics",
     "/livez",
@@ -84,6 +85,7 @@ const PATHS: [&str; 19] = [
     "/api/v1/recorder/dump",
     "/api/v1/upstreams",
     "/api/v1/routes",
+    "/api/v1/history",
     "/api/v1/slo",
     "/api/v1/why",
     "/api/v1/config",
@@ -202,6 +204,7 @@ impl Pages {
             Page::Recorder => exchanges::figures(&self.sources),
             Page::Upstreams => upstreams::page(&self.sources),
             Page::Routes => routes::page(&self.sources),
+            Page::History => history::page(&self.sources, query),
             Page::Slo => slo::page(&self.sources),
             Page::Why => why::page(&self.sources, query),
             Page::Config => configuration::page(&self.sources),
@@ -243,6 +246,7 @@ impl<'a> Page<'a> {
             "/api/v1/recorder/dump" => Self::Dump,
             "/api/v1/upstreams" => Self::Upstreams,
             "/api/v1/routes" => Self::Routes,
+            "/api/v1/history" => Self::History,
             "/api/v1/slo" => Self::Slo,
             "/api/v1/why" => Self::Why,
             "/api/v1/config" => Self::Config,
@@ -280,6 +284,7 @@ impl<'a> Page<'a> {
             Self::Dump => "/api/v1/recorder/dump",
             Self::Upstreams => "/api/v1/upstreams",
             Self::Routes => "/api/v1/routes",
+            Self::History => "/api/v1/history",
             Self::Slo => "/api/v1/slo",
             Self::Why => "/api/v1/why",
             Self::Config => "/api/v1/config",

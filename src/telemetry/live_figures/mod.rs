@@ -1,9 +1,12 @@
-//! Live figures: what each route did in the last five minutes, second by second, for the pages of the admin port.
+//! Live figures: what each route did in the last five minutes, second by second, and in the last hour, by slots of ten
+//! seconds, for the pages of the admin port.
 //!
 //! A reader like the others, on the telemetry thread, so that a page needs no Prometheus. Memory is fixed: each route that
 //! was seen has a ring of seconds for its counts and a ring of ten-second slots for its latency, whose buckets grow by a
-//! quarter of an octave, so that a percentile is right to a tenth of its value. Routes are known by name, so that a
-//! reload carries them over; one that no configuration has and that nobody used for five minutes goes.
+//! quarter of an octave, so that a percentile is right to a tenth of its value; and a coarser hour (`hour`). Routes are
+//! known by name, so that a reload carries them over; one that nobody used for an hour goes when another comes.
+
+mod hour;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,6 +19,8 @@ use crate::telemetry::label;
 use crate::telemetry::log;
 use crate::telemetry::reader::ReadRecords;
 
+use hour::Hour;
+
 /// What each route did of late. A handle: clones share the figures.
 #[derive(Clone, Debug, Default)]
 pub struct LiveFigures(Arc<Mutex<BTreeMap<Box<str>, Figures>>>);
@@ -27,6 +32,7 @@ struct Figures {
     seconds: Box<[Second; SECONDS]>,
     /// By tenth second, likewise.
     latencies: Box<[Latency; SLOTS]>,
+    hour: Hour,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,12 +71,39 @@ impl LiveFigures {
         let now = now.as_secs();
         let mut out = format!("{{\"now\":{now},\"routes\":[");
         for (index, (route, figures)) in self.lock().iter().enumerate() {
-            let mut name = Vec::new();
-            log::json_text(&mut name, route);
             let comma = if index == 0 { "" } else { "," };
-            let name = String::from_utf8_lossy(&name);
-            let _ = write!(out, "{comma}{{\"route\":\"{name}\","); // a string takes everything
+            let _ = write!(out, "{comma}{{\"route\":\"{}\",", text(route)); // a string takes everything
             figures.json(&mut out, now);
+            out.push('}');
+        }
+        out.push_str("]}");
+        out.into_bytes()
+    }
+
+    /// The last hour as JSON, `now` after 1970, of all routes or of the one that is named:
+    /// `{"now": s, "step": 10, "from": s, "scale_ms": [...], "routes": [{"route", "requests": [...], "errors": [...],
+    /// "p50": [...], "p99": [...], "failures": {"word": [[slot, count]...]}}]}`. `from` is when the first of the slots
+    /// begins, the last of them is the present one. Of a route that is named `heat` says how many exchanges of a slot
+    /// took up to each bound of `scale_ms` and more than the one before, the last of them more than all.
+    #[must_use]
+    pub fn history(&self, now: Duration, route: Option<&str>) -> Vec<u8> {
+        let now = now.as_secs();
+        let last = now / hour::STEP;
+        let first = (last + 1).saturating_sub(hour::SLOTS as u64);
+        let (step, from) = (hour::STEP, first * hour::STEP);
+        let mut out = format!("{{\"now\":{now},\"step\":{step},\"from\":{from}");
+        list(&mut out, "scale_ms", hour::scale(), |out, bound| {
+            let _ = write!(out, "{bound:.3}"); // a string takes everything
+        });
+        out.push_str(",\"routes\":[");
+        let routes = self.lock();
+        let wanted = routes
+            .iter()
+            .filter(|(name, _)| route.is_none_or(|wanted| wanted == &***name));
+        for (index, (name, figures)) in wanted.enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let _ = write!(out, "{comma}{{\"route\":\"{}\"", text(name));
+            figures.hour.json(&mut out, first, last, route.is_some());
             out.push('}');
         }
         out.push_str("]}");
@@ -97,8 +130,8 @@ impl ReadRecords for LiveFigures {
                     let mut figures = Figures::new();
                     figures.count(record, ended);
                     routes.insert(name.into(), figures);
-                    let limit = ended.as_secs().saturating_sub(SECONDS as u64);
-                    routes.retain(|_, figures| figures.last() >= limit);
+                    let limit = (ended.as_secs() / hour::STEP).saturating_sub(hour::SLOTS as u64);
+                    routes.retain(|_, figures| figures.hour.last() >= limit);
                 }
             }
         }
@@ -117,11 +150,13 @@ impl Figures {
                     counts: [0; BUCKETS],
                 }; SLOTS],
             ),
+            hour: Hour::new(),
         }
     }
 
     fn count(&mut self, record: &Record, ended: Duration) {
         let at = ended.as_secs();
+        self.hour.count(record, at);
         let second = &mut self.seconds[place(at, SECONDS)];
         if second.at < at {
             *second = Second {
@@ -144,21 +179,8 @@ impl Figures {
         if record.is_error() {
             second.errors = second.errors.saturating_add(1);
         }
-        let lasted = match record.head_after {
-            Some(head) if record.is_stream => head,
-            _ => record.duration(),
-        };
-        let count = &mut slot.counts[bucket(lasted)];
+        let count = &mut slot.counts[bucket(record.pace())];
         *count = count.saturating_add(1);
-    }
-
-    /// The last second in which something came.
-    fn last(&self) -> u64 {
-        self.seconds
-            .iter()
-            .map(|second| second.at)
-            .max()
-            .unwrap_or_default()
     }
 
     fn second(&self, at: u64) -> Second {
@@ -217,6 +239,13 @@ impl Figures {
             });
         }
     }
+}
+
+/// A name as the inside of a JSON text.
+fn text(name: &str) -> String {
+    let mut out = Vec::new();
+    log::json_text(&mut out, name);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn list<T>(
@@ -279,69 +308,4 @@ fn percentile(out: &mut String, counts: &[u32; BUCKETS], share: f64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::exchange::{Outcome, Phase};
-    use crate::telemetry::fixture::{batch, plan, record};
-
-    #[test]
-    fn a_bucket_holds_what_lies_within_its_bounds() {
-        for micros in (1..20_000).chain([1_000_000, 59_999_999, 3_000_000_000]) {
-            let lasted = Duration::from_micros(micros);
-            let (from, to) = bounds(bucket(lasted));
-            let millis = lasted.as_secs_f64() * 1e3;
-            assert!(from <= millis && millis < to, "{millis} in {from}..{to}");
-            assert!(to <= from * 1.25 + 1e-12);
-        }
-        assert_eq!(bucket(Duration::MAX), BUCKETS - 1);
-    }
-
-    #[test]
-    fn tells_rates_and_percentiles_of_each_route() {
-        let mut figures = LiveFigures::default();
-        let plan = Arc::new(plan(&["checkout", "web"]));
-        let mut records = Vec::new();
-        for index in 0..100 {
-            let mut one = record(Some(0));
-            let millis = if index < 95 { 10 } else { 100 };
-            one.phases = [(Phase::Wait, Duration::from_millis(millis))]
-                .into_iter()
-                .collect();
-            if index % 10 == 0 {
-                one.outcome = Outcome::ConnectionRefused;
-            }
-            records.push(one);
-        }
-        records.push(record(None));
-        let batch = batch(&plan, records);
-        figures.read(&batch);
-        let last = batch.records.last().expect("one");
-        let ended = batch.wall.unix(last.started + last.duration());
-        let json: serde_json::Value =
-            serde_json::from_slice(&figures.json(ended + Duration::from_secs(2))).expect("JSON");
-        let routes = json["routes"].as_array().expect("a list");
-        let names: Vec<_> = routes.iter().map(|route| &route["route"]).collect();
-        assert_eq!(names, ["_unmatched", "checkout"]);
-        let checkout = &routes[1];
-        assert_eq!(checkout["rate"], 10.0);
-        assert_eq!(checkout["error_rate"], 1.0);
-        let near = |value: &serde_json::Value, wanted: f64| {
-            let value = value.as_f64().expect("a number");
-            assert!((value / wanted - 1.0).abs() < 0.25, "{value} for {wanted}");
-        };
-        near(&checkout["p50_ms"], 10.0);
-        near(&checkout["p99_ms"], 100.0);
-        let sum = |list: &serde_json::Value| -> u64 {
-            let list = list.as_array().expect("a list");
-            list.iter().filter_map(serde_json::Value::as_u64).sum()
-        };
-        assert_eq!(sum(&checkout["requests"]), 100);
-        assert_eq!(sum(&checkout["errors"]), 10);
-        let later = figures.json(ended + Duration::from_secs(303));
-        let later: serde_json::Value = serde_json::from_slice(&later).expect("JSON");
-        assert_eq!(sum(&later["routes"][1]["requests"]), 0);
-        assert_eq!(later["routes"][1]["p99_ms"], serde_json::Value::Null);
-    }
-}
+mod tests;
