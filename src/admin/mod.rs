@@ -6,7 +6,7 @@
 //! access    may this peer, was it this port that was meant, did a page of another origin ask
 //! page      which page a path is, and who may ask for it how
 //! control   calls that change something: reload, drain, log_level, dump
-//! scrape health exchanges in_flight upstreams routes history slo why configuration books process dashboard      one file a page
+//! scrape health exchanges in_flight upstreams routes history slo verdict why configuration books process dashboard      one file a page
 //! reply     what every answer carries
 //! ```
 //!
@@ -35,6 +35,7 @@ mod routes;
 mod scrape;
 mod slo;
 mod upstreams;
+mod verdict;
 mod why;
 
 #[cfg(test)]
@@ -55,6 +56,7 @@ use crate::telemetry::log_levels::LogLevels;
 use crate::telemetry::metrics::Scraper;
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::slo::Slos;
+use crate::telemetry::verdict::Verdict;
 
 pub use access::{Access, Refusal, TokenError};
 pub use control::Control;
@@ -73,6 +75,8 @@ pub struct Sources {
     pub recorder: Arc<Recorder>,
     /// What each route did of late.
     pub figures: LiveFigures,
+    /// What is wrong.
+    pub verdict: Verdict,
     /// The objectives.
     pub slos: Slos,
     /// The books of telemetry.

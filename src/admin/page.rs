@@ -19,7 +19,7 @@ use super::process::Since;
 use super::reply::{self, Reply};
 use super::{
     Access, Readiness, Sources, books, configuration, control, dashboard, dump, exchanges, history,
-    in_flight, log_level, process, routes, scrape, slo, upstreams, why,
+    in_flight, log_level, process, routes, scrape, slo, upstreams, verdict, why,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, emit};
@@ -54,6 +54,7 @@ enum Page<'a> {
     Routes,
     History,
     Slo,
+    Verdict,
     Why,
     Config,
     Telemetry,
@@ -73,7 +74,7 @@ enum Act {
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 20] = [
+const PATHS: [&str; 21] = [
     "/",
     "/metrics",
     "/livez",
@@ -87,6 +88,7 @@ const PATHS: [&str; 20] = [
     "/api/v1/routes",
     "/api/v1/history",
     "/api/v1/slo",
+    "/api/v1/verdict",
     "/api/v1/why",
     "/api/v1/config",
     "/api/v1/telemetry",
@@ -206,6 +208,7 @@ impl Pages {
             Page::Routes => routes::page(&self.sources),
             Page::History => history::page(&self.sources, query),
             Page::Slo => slo::page(&self.sources),
+            Page::Verdict => verdict::page(&self.sources),
             Page::Why => why::page(&self.sources, query),
             Page::Config => configuration::page(&self.sources),
             Page::Telemetry => books::page(&self.sources),
@@ -248,6 +251,7 @@ impl<'a> Page<'a> {
             "/api/v1/routes" => Self::Routes,
             "/api/v1/history" => Self::History,
             "/api/v1/slo" => Self::Slo,
+            "/api/v1/verdict" => Self::Verdict,
             "/api/v1/why" => Self::Why,
             "/api/v1/config" => Self::Config,
             "/api/v1/telemetry" => Self::Telemetry,
@@ -286,6 +290,7 @@ impl<'a> Page<'a> {
             Self::Routes => "/api/v1/routes",
             Self::History => "/api/v1/history",
             Self::Slo => "/api/v1/slo",
+            Self::Verdict => "/api/v1/verdict",
             Self::Why => "/api/v1/why",
             Self::Config => "/api/v1/config",
             Self::Telemetry => "/api/v1/telemetry",

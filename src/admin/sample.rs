@@ -21,6 +21,7 @@ use crate::telemetry::metrics::Scraper;
 use crate::telemetry::reader::Reader;
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::slo::Slos;
+use crate::telemetry::verdict::Verdict;
 use crate::telemetry::{Catalogue, Desk};
 
 const PLAN: &str = "
@@ -93,6 +94,7 @@ impl Sample {
             catalogue,
             recorder,
             figures,
+            verdict: Verdict::default(),
             slos,
             ledger,
             listeners: vec![(

@@ -29,6 +29,7 @@ pub(super) fn of(
         catalogue: Arc::clone(telemetry.catalogue()),
         recorder: Arc::clone(telemetry.recorder()),
         figures: telemetry.figures().clone(),
+        verdict: telemetry.verdict().clone(),
         slos: telemetry.slos().clone(),
         ledger: Arc::clone(telemetry.ledger()),
         listeners,

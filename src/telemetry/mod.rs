@@ -6,6 +6,7 @@
 
 pub mod desk;
 pub mod event;
+pub mod failure;
 pub mod filter;
 #[cfg(test)]
 mod fixture;
@@ -31,6 +32,7 @@ pub mod recorder;
 mod set_up;
 pub mod slo;
 pub mod trace;
+pub mod verdict;
 pub mod wall;
 pub mod why;
 

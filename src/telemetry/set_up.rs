@@ -25,6 +25,7 @@ use super::slo::{Burning, OnBurn, Slos};
 use super::trace::export::{self, ExportError, Exporter};
 use super::trace::pace::WatchPaces;
 use super::trace::{Environment, Intake, Sink, Traces};
+use super::verdict::Verdict;
 use crate::config::{LogOutput, Plan};
 
 /// What telemetry starts from.
@@ -67,6 +68,7 @@ pub struct Telemetry {
     ledger: Arc<Ledger>,
     recorder: Arc<Recorder>,
     figures: LiveFigures,
+    verdict: Verdict,
     slos: Slos,
     traces: Traces,
     reopen: Option<Reopen>,
@@ -129,14 +131,18 @@ impl Telemetry {
 
         let recorder = Recorder::new(&telemetry.recorder);
         let figures = LiveFigures::default();
+        let verdict = Verdict::default();
         let log = match telemetry.access_log.output {
             LogOutput::Off => None,
             _ => Some(AccessLog::open(&telemetry.access_log, &ledger)?),
         };
         let reopen = log.as_ref().map(AccessLog::reopen);
         let slos = Slos::new(&catalogue, dump_at_burn(&recorder));
-        let mut readers: Vec<Box<dyn ReadRecords>> =
-            vec![Box::new(figures.clone()), Box::new(slos.clone())];
+        let mut readers: Vec<Box<dyn ReadRecords>> = vec![
+            Box::new(figures.clone()),
+            Box::new(slos.clone()),
+            Box::new(verdict.judge(&ledger)),
+        ];
         if let Some(log) = log {
             readers.push(Box::new(log));
         }
@@ -164,6 +170,7 @@ impl Telemetry {
             ledger,
             recorder,
             figures,
+            verdict,
             slos,
             traces,
             reopen,
@@ -230,6 +237,12 @@ impl Telemetry {
     #[must_use]
     pub fn figures(&self) -> &LiveFigures {
         &self.figures
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
     }
 
     /// The objectives.

@@ -48,4 +48,5 @@ mod tunnels;
 mod upstream_http2;
 mod upstream_pool;
 mod upstream_tls;
+mod verdict;
 mod why;

@@ -7,7 +7,8 @@
 
 use std::fmt::Write;
 
-use crate::exchange::{Outcome, Record};
+use crate::exchange::Record;
+use crate::telemetry::failure::Failure;
 
 /// The slots of one route.
 #[derive(Debug)]
@@ -24,14 +25,6 @@ struct Slot {
     failures: Vec<(Failure, u32)>,
     /// How many took how long; nothing where nothing ended.
     heat: Option<Box<[u32; ROWS]>>,
-}
-
-/// How an exchange failed: by the word of its outcome, or by the answer of the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Failure {
-    Outcome(Outcome),
-    Status(u16),
-    Grpc(u8),
 }
 
 /// How long a slot is, in seconds.
@@ -125,7 +118,7 @@ impl Hour {
         out.push_str(",\"failures\":{");
         for (index, of_kind) in all.chunk_by(|one, next| one.0 == next.0).enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            let _ = write!(out, "{comma}\"{}\":[", of_kind[0].0.word());
+            let _ = write!(out, "{comma}\"{}\":[", of_kind[0].0);
             for (index, (_, slot, count)) in of_kind.iter().enumerate() {
                 let comma = if index == 0 { "" } else { "," };
                 let _ = write!(out, "{comma}[{slot},{count}]");
@@ -174,29 +167,6 @@ impl Slot {
             below += count;
         }
         None
-    }
-}
-
-// === impl Failure ===
-
-impl Failure {
-    fn of(record: &Record) -> Self {
-        match record.outcome {
-            Outcome::Served => match record.grpc_status {
-                Some(status) if record.status < 500 => Self::Grpc(status),
-                _ => Self::Status(record.status),
-            },
-            outcome => Self::Outcome(outcome),
-        }
-    }
-
-    /// The word of the outcome, `status_503` or `grpc_14`.
-    fn word(self) -> String {
-        match self {
-            Self::Outcome(outcome) => outcome.as_str().to_owned(),
-            Self::Status(status) => format!("status_{status}"),
-            Self::Grpc(status) => format!("grpc_{status}"),
-        }
     }
 }
 

@@ -54,7 +54,7 @@ const SECONDS: usize = 300;
 const SLOT: usize = 10;
 const SLOTS: usize = SECONDS / SLOT;
 /// Four an octave from a quarter of a microsecond on: the last holds everything above half an hour.
-const BUCKETS: usize = 128;
+pub(in crate::telemetry) const BUCKETS: usize = 128;
 /// The window of the present rate and percentiles, in seconds.
 const WINDOW: u64 = 10;
 
@@ -269,7 +269,7 @@ fn place(at: u64, length: usize) -> usize {
 }
 
 /// Where a length falls: the octave of its microseconds, and the quarter within it.
-fn bucket(lasted: Duration) -> usize {
+pub(in crate::telemetry) fn bucket(lasted: Duration) -> usize {
     let micros = u64::try_from(lasted.as_micros()).unwrap_or(u64::MAX).max(1);
     // In quarters of a microsecond, so that even the first octave has its quarters.
     let quarters = micros.saturating_mul(4);
@@ -280,7 +280,7 @@ fn bucket(lasted: Duration) -> usize {
 }
 
 /// The lower and upper bound of a bucket, in milliseconds.
-fn bounds(bucket: usize) -> (f64, f64) {
+pub(in crate::telemetry) fn bounds(bucket: usize) -> (f64, f64) {
     let bound = |bucket: usize| {
         let (octave, quarter) = (bucket / 4, bucket % 4);
         let quarter = [1.0, 1.25, 1.5, 1.75][quarter];

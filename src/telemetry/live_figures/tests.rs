@@ -1,3 +1,5 @@
+//! Of the live figures: buckets, rates, percentiles, and the hour.
+
 use std::sync::Arc;
 
 use super::*;

@@ -1,0 +1,137 @@
+//! The verdict: is anything wrong, where, and since when, in one sentence a finding; silence where nothing is.
+//!
+//! ```text
+//! symptom   the ways in which a route can be wrong, and which of them a record shows
+//! books     seconds of routes and endpoints, with clues
+//! paces     what is slow for a route
+//! watch     what is usual, when it became unusual, when that is over
+//! losses    what telemetry itself loses
+//! finding   the sentence, its filter and its figures
+//! ```
+//!
+//! A reader like the others, on the telemetry thread: it counts records as they come and judges each second once. It
+//! never says more than was counted: where failures are not all at one endpoint of several no endpoint is blamed, and
+//! few exchanges are called thin. Memory is fixed: some 25 KiB a route, 5 KiB an endpoint.
+
+mod books;
+mod finding;
+mod losses;
+mod paces;
+mod symptom;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::desk::Batch;
+use super::ledger::Ledger;
+use super::reader::ReadRecords;
+
+use books::Books;
+use losses::Losses;
+
+pub use finding::{AtEndpoint, Evidence, Finding};
+pub use symptom::Symptom;
+
+/// What is wrong now. A handle: clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict(Arc<Mutex<Vec<Finding>>>);
+
+/// The reader that comes to it.
+#[derive(Debug)]
+pub struct Judge {
+    verdict: Verdict,
+    ledger: Arc<Ledger>,
+    books: Books,
+    losses: Losses,
+    /// The last second that was judged.
+    judged: u64,
+}
+
+/// After a longer pause than this the seconds between are not looked at one by one.
+const MOST_MISSED: u64 = 60;
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// The reader that keeps it.
+    #[must_use]
+    pub fn judge(&self, ledger: &Arc<Ledger>) -> Judge {
+        Judge {
+            verdict: self.clone(),
+            ledger: Arc::clone(ledger),
+            books: Books::default(),
+            losses: Losses::new(),
+            judged: 0,
+        }
+    }
+
+    /// The findings, the worst first; nothing where all is well.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+// === impl Judge ===
+
+impl Judge {
+    /// Judges the seconds that are over, once each.
+    fn judge(&mut self, now: u64) {
+        if now <= self.judged {
+            return;
+        }
+        for second in (self.judged + 1).max(now.saturating_sub(MOST_MISSED))..=now {
+            self.books.look(second);
+        }
+        self.judged = now;
+        let findings = self.findings(now);
+        *self
+            .verdict
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = findings;
+    }
+
+    fn findings(&mut self, now: u64) -> Vec<Finding> {
+        let books = &self.books;
+        let mut findings: Vec<(Symptom, Finding)> = Vec::new();
+        for route in &books.routes {
+            let found = Symptom::ALL
+                .into_iter()
+                .filter_map(|it| Some((it, finding::of(books, route, it, now)?)));
+            let found: Vec<_> = found.collect();
+            // What a retry hid is a clause of what it could not hide.
+            let is_failing = found.iter().any(|(it, _)| *it == Symptom::Failing);
+            let told = found
+                .into_iter()
+                .filter(|(it, _)| !is_failing || *it != Symptom::Rescued);
+            findings.extend(told);
+        }
+        findings.sort_by_key(|(symptom, it)| (*symptom, std::cmp::Reverse(it.evidence.bad)));
+        let losing = self.losses.look(now, &self.ledger);
+        let losing = losing.iter().map(|it| finding::losing(it, now));
+        findings
+            .into_iter()
+            .map(|(_, it)| it)
+            .chain(losing)
+            .collect()
+    }
+}
+
+impl ReadRecords for Judge {
+    fn read(&mut self, batch: &Batch) {
+        self.books.read(batch);
+    }
+
+    fn tick(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.judge(now.unwrap_or_default().as_secs());
+    }
+}
