@@ -14,7 +14,7 @@ use crate::config::{self, ArgumentError, LoadError};
 use crate::demo::{self, DemoError, DemoOptions};
 use crate::generate;
 use crate::telemetry::metrics_prediction as predict;
-use crate::top::{self, TopError, TraceOptions, WhyOptions};
+use crate::top::{self, EndpointOptions, TopError, TraceOptions, WhyOptions};
 
 /// An observability-first reverse proxy: every request seen, for little more than a bare proxy costs.
 #[derive(Debug, Parser)]
@@ -61,6 +61,11 @@ enum Command {
     /// Compares the exchanges that match with the others of the same minutes, over the facts of each: the most telling
     /// first, with its share in both groups; nothing where nothing does.
     Why(Why),
+    /// Take an endpoint out of a running proxy for a while, or put it back
+    ///
+    /// It gets no new attempts, what runs there ends by itself, and it comes back when the time is up. Refused where no
+    /// other endpoint of the upstream would be left.
+    Endpoint(Endpoint),
     /// Print what other software needs to fit a configuration
     #[command(subcommand)]
     Generate(Generate),
@@ -152,6 +157,28 @@ struct Why {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct Endpoint {
+    /// The upstream, by its name
+    #[arg(value_name = "UPSTREAM")]
+    upstream: String,
+    /// The endpoint, as the configuration names it
+    #[arg(value_name = "ADDRESS")]
+    endpoint: String,
+    /// drain: no new attempts; off: idle connections are closed too; ready: put it back
+    #[arg(value_name = "STATE", value_parser = ["drain", "off", "ready"])]
+    state: String,
+    /// For how long, 1s to 24h (default 10m)
+    #[arg(long = "for", value_name = "DURATION")]
+    lasts: Option<String>,
+    /// The admin port
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
+    admin: String,
+    /// A file whose first line is the admin port's token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 enum Generate {
     /// A dashboard for Grafana: these routes, upstreams and objectives by name
@@ -196,6 +223,7 @@ impl Cli {
             Command::Check { file } => return check(&file),
             Command::Trace(trace) => top::trace(&trace.options()).map_err(CliError::from),
             Command::Why(why) => top::why(&why.options()).map_err(CliError::from),
+            Command::Endpoint(it) => top::endpoint(&it.options()).map_err(CliError::from),
             Command::Generate(generate) => generate.run(),
             Command::Demo(demo) => demo::run(demo.options()).map_err(CliError::from),
         };
@@ -265,6 +293,22 @@ impl Why {
             admin: self.admin,
             token_file: self.token_file,
             json: self.json,
+        }
+    }
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    fn options(self) -> EndpointOptions {
+        let standard = (self.state != "ready").then(|| "10m".to_owned());
+        EndpointOptions {
+            upstream: self.upstream,
+            endpoint: self.endpoint,
+            lasts: self.lasts.or(standard),
+            state: self.state,
+            admin: self.admin,
+            token_file: self.token_file,
         }
     }
 }

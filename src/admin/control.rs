@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::reply::{self, Reply};
+use crate::config::HeldState;
 
 /// What calls can make the process do, beside what they do to telemetry.
 pub trait Control: Send + Sync {
@@ -30,6 +31,39 @@ pub trait Control: Send + Sync {
 
     /// Drains and ends the process, as SIGTERM does.
     fn drain(&self);
+
+    /// Takes an endpoint out for a while, or puts it back. Called where the control runtime is at hand.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    fn hold(&self, asked: &HoldAsked<'_>, who: IpAddr) -> Result<(), HoldRefused>;
+}
+
+/// What an endpoint is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct HoldAsked<'a> {
+    /// Its upstream.
+    pub upstream: &'a str,
+    /// Its address, as the configuration names it.
+    pub endpoint: &'a str,
+    /// How it is taken out and for how long; `None` to put it back.
+    pub out: Option<(HeldState, Duration)>,
+}
+
+/// Why an endpoint is not taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HoldRefused {
+    /// There is no such upstream.
+    #[error("there is no upstream of this name")]
+    NoUpstream,
+    /// There is no such endpoint.
+    #[error("the upstream has no endpoint of this address")]
+    NoEndpoint,
+    /// Nothing would be left.
+    #[error(
+        "it is the last endpoint of its upstream that takes attempts; put another one back first"
+    )]
+    TheLast,
 }
 
 /// A call, read.

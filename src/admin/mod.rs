@@ -5,7 +5,7 @@
 //! port      connections: how many, how long, how they end
 //! access    may this peer, was it this port that was meant, did a page of another origin ask
 //! page      which page a path is, and who may ask for it how
-//! control   calls that change something: reload, drain, log_level, dump
+//! control   calls that change something: reload, drain, log_level, dump, endpoint
 //! scrape health exchanges in_flight upstreams routes history slo verdict why configuration books process dashboard      one file a page
 //! reply     what every answer carries
 //! ```
@@ -20,6 +20,7 @@ mod configuration;
 mod control;
 mod dashboard;
 mod dump;
+mod endpoint;
 mod exchanges;
 mod health;
 mod history;
@@ -59,10 +60,10 @@ use crate::telemetry::slo::Slos;
 use crate::telemetry::verdict::Verdict;
 
 pub use access::{Access, Refusal, TokenError};
-pub use control::Control;
+pub use control::{Control, HoldAsked, HoldRefused};
 pub use health::Readiness;
 pub use port::{Admin, StartError, serve};
-pub use upstreams::{EndpointFigures, UpstreamFigures};
+pub use upstreams::{EndpointFigures, Held, UpstreamFigures};
 
 /// What the pages are made of.
 #[derive(Clone)]

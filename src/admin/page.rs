@@ -18,8 +18,9 @@ use super::control::Call;
 use super::process::Since;
 use super::reply::{self, Reply};
 use super::{
-    Access, Readiness, Sources, books, configuration, control, dashboard, dump, exchanges, history,
-    in_flight, log_level, process, routes, scrape, slo, upstreams, verdict, why,
+    Access, Readiness, Sources, books, configuration, control, dashboard, dump, endpoint,
+    exchanges, history, in_flight, log_level, process, routes, scrape, slo, upstreams, verdict,
+    why,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, emit};
@@ -51,6 +52,7 @@ enum Page<'a> {
     Dump,
     InFlight,
     Upstreams,
+    Endpoint,
     Routes,
     History,
     Slo,
@@ -71,10 +73,11 @@ enum Act {
     Reload,
     Drain,
     Dump,
+    HoldEndpoint,
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 21] = [
+const PATHS: [&str; 22] = [
     "/",
     "/metrics",
     "/livez",
@@ -85,6 +88,7 @@ const PATHS: [&str; 21] = [
     "/api/v1/recorder",
     "/api/v1/recorder/dump",
     "/api/v1/upstreams",
+    "/api/v1/upstreams/{name}/endpoints/{address}",
     "/api/v1/routes",
     "/api/v1/history",
     "/api/v1/slo",
@@ -169,6 +173,7 @@ impl Pages {
         B: Body<Data = Bytes>,
     {
         let method = act.method();
+        let asked = head.uri.path().to_owned();
         let reply = match Call::read(peer, head, body).await {
             Err(problem) => *problem,
             Ok(call) => {
@@ -180,6 +185,7 @@ impl Pages {
                         Act::Reload => control::reload(&*sources.control),
                         Act::Drain => control::drain(&*sources.control),
                         Act::Dump => dump::dump(sources, peer),
+                        Act::HoldEndpoint => endpoint::change(sources, &asked, &call),
                     })
                 })
                 .await
@@ -261,6 +267,7 @@ impl<'a> Page<'a> {
             "/api/v1/drain" => Self::Drain,
             _ => match path.strip_prefix("/api/v1/exchanges/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => Self::Exchange(id),
+                None if endpoint::named(path).is_some() => Self::Endpoint,
                 _ => return None,
             },
         })
@@ -287,6 +294,7 @@ impl<'a> Page<'a> {
             Self::Recorder => "/api/v1/recorder",
             Self::Dump => "/api/v1/recorder/dump",
             Self::Upstreams => "/api/v1/upstreams",
+            Self::Endpoint => "/api/v1/upstreams/{name}/endpoints/{address}",
             Self::Routes => "/api/v1/routes",
             Self::History => "/api/v1/history",
             Self::Slo => "/api/v1/slo",
@@ -306,14 +314,17 @@ impl<'a> Page<'a> {
         match self {
             Self::LogLevel => "GET, HEAD, PUT",
             Self::Reload | Self::Drain | Self::Dump => "POST",
+            Self::Endpoint => "PUT",
             _ => "GET, HEAD",
         }
     }
 
     /// Whether this method reads it.
     fn is_read(self, method: &Method) -> bool {
-        !matches!(self, Self::Reload | Self::Drain | Self::Dump)
-            && matches!(*method, Method::GET | Method::HEAD)
+        !matches!(
+            self,
+            Self::Reload | Self::Drain | Self::Dump | Self::Endpoint
+        ) && matches!(*method, Method::GET | Method::HEAD)
     }
 
     /// What this method does to it, where it changes something.
@@ -323,6 +334,7 @@ impl<'a> Page<'a> {
             (Self::Reload, &Method::POST) => Some(Act::Reload),
             (Self::Drain, &Method::POST) => Some(Act::Drain),
             (Self::Dump, &Method::POST) => Some(Act::Dump),
+            (Self::Endpoint, &Method::PUT) => Some(Act::HoldEndpoint),
             _ => None,
         }
     }
@@ -333,7 +345,7 @@ impl<'a> Page<'a> {
 impl Act {
     fn method(self) -> &'static str {
         match self {
-            Self::ChangeLogLevel => "PUT",
+            Self::ChangeLogLevel | Self::HoldEndpoint => "PUT",
             Self::Reload | Self::Drain | Self::Dump => "POST",
         }
     }

@@ -119,7 +119,7 @@ impl From<BadParameter> for Reply {
 }
 
 /// The text that a part of a query stands for; `None` where that is no UTF-8.
-fn decoded(part: &str) -> Option<Cow<'_, str>> {
+pub(super) fn decoded(part: &str) -> Option<Cow<'_, str>> {
     if !part.contains(['%', '+']) {
         return Some(Cow::Borrowed(part));
     }

@@ -1,6 +1,6 @@
 //! A process that has seen traffic, made up, for the tests of this room and for looking at the page.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Control, EndpointFigures, Running, Sources, UpstreamFigures};
+use super::{Control, EndpointFigures, HoldAsked, HoldRefused, Running, Sources, UpstreamFigures};
 use crate::config::{Name, Plan, parse};
 use crate::exchange::{
     Carried, Connection, Exchange, KeepReason, Outcome, Phase, Protocol, Record, SpanId, Text,
@@ -69,6 +69,10 @@ impl Control for NoControl {
     }
 
     fn drain(&self) {}
+
+    fn hold(&self, _: &HoldAsked<'_>, _: IpAddr) -> Result<(), HoldRefused> {
+        Err(HoldRefused::NoUpstream)
+    }
 }
 
 impl Sample {
@@ -235,6 +239,7 @@ impl Running for Fixed {
                     address: endpoint.address.clone(),
                     weight: endpoint.weight,
                     active: index * 2 + 1,
+                    held: None,
                     latency_seconds: 0.008 + 0.3 * f64::from(index * index),
                 })
                 .collect(),

@@ -7,6 +7,7 @@
 //! Sockets come first, since a taken port is what goes wrong most; telemetry before anything that could say something.
 //! At the end telemetry goes last, so that the records of the last exchange still reach their readers.
 
+mod holds;
 mod reload;
 mod signals;
 mod sources;
@@ -15,7 +16,7 @@ mod threads;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -112,14 +113,8 @@ pub fn run(app: App) -> Result<(), StartError> {
         reload::tell_unverified(&plan);
         let drawn = drawn(&telemetry, &graph, &certificates);
         let threads = Threads::start(&plan, bound, &graph, &telemetry, &certificates)?;
-        let reload = Arc::new(Reload {
-            file: app.file,
-            certificates: Arc::clone(&certificates),
-            graph: Arc::clone(&graph),
-            telemetry: Arc::clone(&telemetry),
-            turn: Mutex::default(),
-            stop: Arc::clone(&stop),
-        });
+        let reload = Reload::new(app.file, &graph, &telemetry, &certificates, &stop);
+        let reload = Arc::new(reload);
         let control = Arc::clone(&reload) as Arc<dyn admin::Control>;
         let team = threads.team();
         let sources = sources::of(&telemetry, &graph, team, listening.clone(), control);

@@ -3,13 +3,15 @@
 //! What is bound or started once (listeners, admin, telemetry, workers) cannot change this way; a file that changes it is
 //! refused by name and the old configuration stays, whole.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::admin::Control;
+use super::holds::Holds;
+use crate::admin::{Control, HoldAsked, HoldRefused};
 use crate::config::{LoadError, Plan};
 use crate::graph::Graph;
 use crate::telemetry::own_work::{OwnWork, own_span};
@@ -18,14 +20,15 @@ use crate::tls::{Certificates, Found};
 
 /// What a reload needs.
 pub(super) struct Reload {
-    pub(super) file: Option<PathBuf>,
-    pub(super) graph: Arc<ArcSwap<Graph>>,
-    pub(super) telemetry: Arc<Telemetry>,
-    pub(super) certificates: Arc<Certificates>,
+    file: Option<PathBuf>,
+    graph: Arc<ArcSwap<Graph>>,
+    telemetry: Arc<Telemetry>,
+    certificates: Arc<Certificates>,
+    holds: Holds,
     /// One at a time: a signal and a call may come together.
-    pub(super) turn: Mutex<()>,
+    turn: Mutex<()>,
     /// Tells that the process is to drain and end.
-    pub(super) stop: Arc<Notify>,
+    stop: Arc<Notify>,
 }
 
 /// Why the old configuration stays.
@@ -44,6 +47,25 @@ pub(super) enum ReloadError {
 // === impl Reload ===
 
 impl Reload {
+    /// Reloads of this file; `stop` tells that the process is to drain and end.
+    pub(super) fn new(
+        file: Option<PathBuf>,
+        graph: &Arc<ArcSwap<Graph>>,
+        telemetry: &Arc<Telemetry>,
+        certificates: &Arc<Certificates>,
+        stop: &Arc<Notify>,
+    ) -> Self {
+        Self {
+            file,
+            graph: Arc::clone(graph),
+            telemetry: Arc::clone(telemetry),
+            certificates: Arc::clone(certificates),
+            holds: Holds::new(graph),
+            turn: Mutex::default(),
+            stop: Arc::clone(stop),
+        }
+    }
+
     /// Opens the access log anew, and takes up certificates and the file as they are now.
     pub(super) fn run(&self) -> Result<(u32, String), ReloadError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,6 +111,10 @@ impl Control for Reload {
 
     fn drain(&self) {
         self.stop.notify_one();
+    }
+
+    fn hold(&self, asked: &HoldAsked<'_>, who: IpAddr) -> Result<(), HoldRefused> {
+        self.holds.hold(asked, who)
     }
 }
 

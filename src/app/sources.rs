@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
-use crate::admin::{Control, EndpointFigures, Running, Sources, UpstreamFigures};
+use crate::admin::{Control, EndpointFigures, Held, Running, Sources, UpstreamFigures};
 use crate::config::{Name, Plan};
 use crate::graph::Graph;
 use crate::server::Team;
@@ -68,6 +68,11 @@ impl Running for InForce {
                     address: endpoint.address.clone(),
                     weight: endpoint.weight,
                     active: endpoint.active(),
+                    held: endpoint.holding.hold().map(|it| Held {
+                        state: it.state,
+                        until: it.until,
+                        who: it.who,
+                    }),
                     latency_seconds: endpoint.latency(),
                 })
                 .collect(),

@@ -89,7 +89,13 @@ fn build_upstream(
         });
         same.cloned().unwrap_or_else(|| {
             let id = NEXT_ENDPOINT.fetch_add(1, Ordering::Relaxed);
-            Arc::new(Endpoint::new(id, endpoint.address.clone(), endpoint.weight))
+            let fresh = Endpoint::new(id, endpoint.address.clone(), endpoint.weight);
+            let mut before = same_name.iter().flat_map(|it| &it.endpoints);
+            let before = before.find(|it| it.address == endpoint.address);
+            Arc::new(match before {
+                Some(before) => fresh.held_as(before),
+                None => fresh,
+            })
         })
     });
     Ok(Upstream::new(

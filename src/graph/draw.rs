@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 
 use super::Graph;
 use crate::telemetry::metrics::family::{
-    ENDPOINT_ACTIVE_REQUESTS, ENDPOINT_HEALTHY, ENDPOINT_LATENCY_EWMA, UPSTREAM_TLS_INSECURE,
+    ENDPOINT_ACTIVE_REQUESTS, ENDPOINT_HEALTHY, ENDPOINT_LATENCY_EWMA, ENDPOINT_OUT,
+    UPSTREAM_TLS_INSECURE,
 };
 use crate::telemetry::metrics::{Draw, Page};
 
@@ -35,8 +36,10 @@ impl Draw for DrawEndpoints {
             for endpoint in &upstream.endpoints {
                 let address = endpoint.address.to_string();
                 let labels = [upstream.name().as_str(), &address];
-                // Nobody takes an endpoint out yet: each takes requests.
+                // Nobody asks endpoints for their health yet.
                 page.sample(&ENDPOINT_HEALTHY, &labels, 1.0);
+                let is_out = f64::from(u8::from(endpoint.holding.is_out()));
+                page.sample(&ENDPOINT_OUT, &labels, is_out);
                 let active = f64::from(endpoint.active());
                 page.sample(&ENDPOINT_ACTIVE_REQUESTS, &labels, active);
                 page.sample(&ENDPOINT_LATENCY_EWMA, &labels, endpoint.latency());

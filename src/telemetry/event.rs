@@ -169,6 +169,28 @@ pub enum Event {
         /// The answer.
         status: u16,
     },
+    /// Somebody has taken an endpoint out.
+    EndpointTakenOut {
+        /// The upstream.
+        upstream: Name,
+        /// The endpoint's address.
+        endpoint: String,
+        /// `drain` or `off`.
+        state: &'static str,
+        /// For how long.
+        lasts: Duration,
+        /// Who.
+        who: IpAddr,
+    },
+    /// An endpoint that was taken out takes attempts again.
+    EndpointReturned {
+        /// The upstream.
+        upstream: Name,
+        /// The endpoint's address.
+        endpoint: String,
+        /// Who put it back, or that its time was up.
+        by: String,
+    },
     /// The flight recorder was written to a file.
     RecorderDumped {
         /// Why, or who asked.
@@ -290,6 +312,9 @@ fn tell(event: Event) {
             path,
             status,
         } => info!(target: "sightglass", %who, method, path, status, "admin call"),
+        event @ (Event::EndpointTakenOut { .. } | Event::EndpointReturned { .. }) => {
+            tell_of_endpoints(event);
+        }
         event @ (Event::LogLevelChanged { .. } | Event::LogLevelReturned { .. }) => {
             tell_of_levels(event)
         }
@@ -328,6 +353,20 @@ fn tell(event: Event) {
         Event::LogRecovered { lost } => {
             info!(target: "sightglass", lost, "the access log is written again");
         }
+    }
+}
+
+/// The part of [`emit`] that is about endpoints.
+#[rustfmt::skip]
+fn tell_of_endpoints(event: Event) {
+    match event {
+        Event::EndpointTakenOut { upstream, endpoint, state, lasts, who } => {
+            warn!(target: "sightglass", %upstream, endpoint, state, ?lasts, %who, "endpoint taken out");
+        }
+        Event::EndpointReturned { upstream, endpoint, by } => {
+            info!(target: "sightglass", %upstream, endpoint, by, "endpoint takes attempts again");
+        }
+        _ => {}
     }
 }
 

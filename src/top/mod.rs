@@ -1,4 +1,4 @@
-//! Clients of the admin port, for the terminal: `sightglass trace ID`, `sightglass why`.
+//! Clients of the admin port, for the terminal: `sightglass trace ID`, `sightglass why`, `sightglass endpoint`.
 //!
 //! ```text
 //! port       an answer of the admin port, over HTTP
@@ -49,6 +49,23 @@ pub struct WhyOptions {
     pub token_file: Option<PathBuf>,
     /// Whether to print the JSON as it is.
     pub json: bool,
+}
+
+/// Which endpoint is to be how, and where.
+#[derive(Clone, Debug)]
+pub struct EndpointOptions {
+    /// The upstream's name.
+    pub upstream: String,
+    /// The endpoint's address, as the configuration names it.
+    pub endpoint: String,
+    /// `ready`, `drain` or `off`.
+    pub state: String,
+    /// For how long; not where it is put back.
+    pub lasts: Option<String>,
+    /// The admin port's address, such as `http://127.0.0.1:9901`.
+    pub admin: String,
+    /// The file whose first line is the admin port's bearer token.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Why an exchange cannot be shown.
@@ -147,6 +164,31 @@ pub fn why(options: &WhyOptions) -> Result<(), TopError> {
     let answer = serde_json::from_slice(&text).map_err(|_| no_answer())?;
     let page = why::draw(&answer, options.filter.as_deref());
     Ok(out.write_all(page.as_bytes())?)
+}
+
+/// Takes an endpoint out for a while, or puts it back, and says so.
+///
+/// # Errors
+/// Where the admin port cannot be asked, or does not do it.
+pub fn endpoint(options: &EndpointOptions) -> Result<(), TopError> {
+    let (upstream, endpoint) = (encoded(&options.upstream), encoded(&options.endpoint));
+    let path = format!("/api/v1/upstreams/{upstream}/endpoints/{endpoint}");
+    let mut asked = serde_json::json!({ "state": options.state });
+    if let Some(lasts) = &options.lasts {
+        asked["for"] = lasts.as_str().into();
+    }
+    let token = options.token_file.as_deref();
+    port::put(&options.admin, &path, asked.to_string(), token)?;
+    let (endpoint, upstream) = (&options.endpoint, &options.upstream);
+    let mut out = io::stdout().lock();
+    Ok(match &options.lasts {
+        Some(lasts) => writeln!(
+            out,
+            "{endpoint} of {upstream} takes no new attempts ({}) for {lasts}; then it comes back by itself",
+            options.state
+        ),
+        None => writeln!(out, "{endpoint} of {upstream} takes attempts"),
+    }?)
 }
 
 /// A text as the value of a parameter.

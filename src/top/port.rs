@@ -66,22 +66,59 @@ pub(super) fn get(
     path: &str,
     token: Option<&Path>,
 ) -> Result<Option<Vec<u8>>, PortError> {
+    match call(admin, Request::get(path), String::new(), token)? {
+        (StatusCode::OK, body) => Ok(Some(body)),
+        (StatusCode::NOT_FOUND, _) => Ok(None),
+        (status, body) => Err(refused(admin, status, &body)),
+    }
+}
+
+/// Puts this JSON there: the body of the 200.
+pub(super) fn put(
+    admin: &str,
+    path: &str,
+    body: String,
+    token: Option<&Path>,
+) -> Result<Vec<u8>, PortError> {
+    let request = Request::put(path).header(header::CONTENT_TYPE, "application/json");
+    match call(admin, request, body, token)? {
+        (StatusCode::OK, body) => Ok(body),
+        (status, body) => Err(refused(admin, status, &body)),
+    }
+}
+
+/// What a problem document says.
+fn refused(admin: &str, status: StatusCode, body: &[u8]) -> PortError {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let detail = problem.and_then(|it| Some(it.get("detail")?.as_str()?.to_owned()));
+    PortError::Refused {
+        address: admin.to_owned(),
+        status,
+        detail: super::waterfall::harmless(&detail.unwrap_or_default()),
+    }
+}
+
+/// Asks, and waits for the whole answer.
+fn call(
+    admin: &str,
+    request: http::request::Builder,
+    body: String,
+    token: Option<&Path>,
+) -> Result<(StatusCode, Vec<u8>), PortError> {
     let no_address = || PortError::NoAddress(admin.to_owned());
     let uri: Uri = admin.parse().map_err(|_| no_address())?;
     let is_http = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
     let authority = uri.authority().filter(|_| is_http).ok_or_else(no_address)?;
     let port = authority.port_u16().unwrap_or(9901);
     let host = authority.host().trim_matches(['[', ']']).to_owned();
-    let mut request = Request::get(path)
-        .header(header::HOST, authority.as_str())
-        .header(
-            header::USER_AGENT,
-            concat!("sightglass/", env!("CARGO_PKG_VERSION")),
-        );
+    let mut request = request.header(header::HOST, authority.as_str()).header(
+        header::USER_AGENT,
+        concat!("sightglass/", env!("CARGO_PKG_VERSION")),
+    );
     if let Some(file) = token {
         request = request.header(header::AUTHORIZATION, bearer(file)?);
     }
-    let request = request.body(String::new()).map_err(|_| no_address())?;
+    let request = request.body(body).map_err(|_| no_address())?;
     let silent = |why: String| PortError::Silent {
         address: admin.to_owned(),
         why,
@@ -90,7 +127,7 @@ pub(super) fn get(
         .enable_all()
         .build()
         .map_err(|error| silent(error.to_string()))?;
-    let answered = runtime.block_on(async {
+    runtime.block_on(async {
         let asking = async {
             let stream = TcpStream::connect((host, port)).await.map_err(|source| {
                 let address = admin.to_owned();
@@ -100,21 +137,7 @@ pub(super) fn get(
         };
         let late = |_| silent(format!("nothing came for {} seconds", PATIENCE.as_secs()));
         tokio::time::timeout(PATIENCE, asking).await.map_err(late)?
-    });
-    let (status, body) = answered?;
-    match status {
-        StatusCode::OK => Ok(Some(body)),
-        StatusCode::NOT_FOUND => Ok(None),
-        status => {
-            let problem: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-            let detail = problem.and_then(|it| Some(it.get("detail")?.as_str()?.to_owned()));
-            Err(PortError::Refused {
-                address: admin.to_owned(),
-                status,
-                detail: super::waterfall::harmless(&detail.unwrap_or_default()),
-            })
-        }
-    }
+    })
 }
 
 async fn ask(stream: TcpStream, request: Request<String>) -> Result<(StatusCode, Vec<u8>), String> {

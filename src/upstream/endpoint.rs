@@ -1,11 +1,12 @@
 //! One address of an upstream, and what all workers know of it.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::hold::Holding;
 use super::resolve::Resolved;
 use crate::config::Address;
 use crate::exchange::{Entered, Gauge, clock};
@@ -19,6 +20,8 @@ pub struct Endpoint {
     pub address: Address,
     /// Its weight, at least 1.
     pub weight: u32,
+    /// Whether somebody has taken it out.
+    pub holding: Arc<Holding>,
     /// The addresses of its name, where it has one.
     pub(super) resolved: Resolved,
     active: Gauge,
@@ -55,6 +58,7 @@ impl Endpoint {
             id,
             address,
             weight: weight.max(1),
+            holding: Arc::default(),
             resolved: Resolved::default(),
             active: Gauge::default(),
             latency: Latency {
@@ -62,6 +66,13 @@ impl Endpoint {
                 at_nanos: AtomicU64::new(nanos(clock::coarse())),
             },
         }
+    }
+
+    /// What goes on from `before`, which had the same address: whoever took that out has taken out this.
+    #[must_use]
+    pub fn held_as(mut self, before: &Self) -> Self {
+        self.holding = Arc::clone(&before.holding);
+        self
     }
 
     /// One more attempt is under way there, until the guard is dropped.

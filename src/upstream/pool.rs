@@ -144,7 +144,9 @@ impl EndpointPool {
 
     fn sweep(&self, now: Instant) {
         let limit = self.idle_timeout.get();
-        let is_old = |since: Instant| now.saturating_duration_since(since) > limit;
+        // An endpoint that is off keeps no connection but for what still runs there.
+        let is_off = self.endpoint.holding.is_off();
+        let is_old = |since: Instant| is_off || now.saturating_duration_since(since) > limit;
         self.idle.borrow_mut().retain(|connection| {
             !is_old(connection.idle_since())
                 && !connection.sender.borrow().is_closed()

@@ -24,6 +24,7 @@ mod end_to_end;
 mod exemplars;
 mod generate;
 mod grpc;
+mod hold;
 mod http2_abuse;
 mod hygiene;
 mod limits;

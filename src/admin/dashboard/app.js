@@ -379,7 +379,7 @@ function drawEndpoints({ upstreams }) {
       const cell = (name, text, label) => el("td", { role: "cell", class: name, ...(label ? { "data-label": label } : {}) }, text);
       out.push(el("tr", { role: "row" },
         cell("address", `${endpoint.endpoint}${endpoint.weight > 1 ? ` (weight ${endpoint.weight})` : ""}`),
-        cell("dim", endpoint.health, "health"), cell("number", speed, "attempts"), cell("number", whole(endpoint.active_requests), "in flight"),
+        cell(endpoint.state === "ready" ? "dim" : "bad", endpoint.state === "ready" ? endpoint.health : `${endpoint.state} until ${clock(new Date(1000 * endpoint.until_unix_seconds))}, by ${shown(endpoint.who)}`, "health"), cell("number", speed, "attempts"), cell("number", whole(endpoint.active_requests), "in flight"),
         cell("number lost" + (lost > 0 ? " bad" : ""), all > 0 ? `${whole(lost)} · ${share(lost, all)}` : "–", "not served"),
         el("td", { role: "cell", class: "wide" }, el("div", { class: "meter" + (isWorst ? " worst" : "") },
           el("span", isWorst ? { class: "bad" } : {}, all > 0 ? millis(latency * 1000) : "not asked"), bar))));

@@ -52,6 +52,8 @@ impl Event {
             Self::LogFailing { .. } => "sightglass.log_failing",
             Self::LogRecovered { .. } => "sightglass.log_recovered",
             Self::AdminCalled { .. } => "sightglass.admin_called",
+            Self::EndpointTakenOut { .. } => "sightglass.endpoint_taken_out",
+            Self::EndpointReturned { .. } => "sightglass.endpoint_returned",
             Self::LogLevelChanged { .. } => "sightglass.log_level_changed",
             Self::LogLevelReturned { .. } => "sightglass.log_level_returned",
             Self::ExchangePanicked { .. } => "sightglass.exchange_panicked",

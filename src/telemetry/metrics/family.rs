@@ -178,6 +178,7 @@ families! {
     ENDPOINT_HEALTHY: Kind::Gauge, "sightglass_endpoint_healthy",
         ["upstream", "endpoint"],
         "Whether an endpoint takes requests.";
+    ENDPOINT_OUT: Kind::Gauge, "sightglass_endpoint_out", ["upstream", "endpoint"], "1 while somebody has taken it out: it takes no new attempts.";
     ENDPOINT_ACTIVE_REQUESTS: Kind::Gauge, "sightglass_endpoint_active_requests",
         ["upstream", "endpoint"],
         "Attempts that are at an endpoint now.";

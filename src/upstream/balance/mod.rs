@@ -31,8 +31,9 @@ pub trait Pick: Debug + Send + Sync {
     fn pick(&self, candidates: &Candidates<'_>) -> Option<usize>;
 }
 
-/// The endpoints that may take an attempt: all of them, less those that the exchange has tried already, unless it has
-/// tried every one.
+/// The endpoints that may take an attempt: all that nobody has taken out, less those that the exchange has tried
+/// already, unless it has tried every one. Where a reload has left an upstream nothing but what is taken out, all of
+/// that takes part: any is better than none.
 #[derive(Debug)]
 pub struct Candidates<'a> {
     endpoints: &'a [Arc<Endpoint>],
@@ -57,9 +58,24 @@ pub(super) fn of(balance: config::Balance) -> Box<dyn Pick> {
 // === impl Candidates ===
 
 impl<'a> Candidates<'a> {
-    /// All endpoints.
+    /// All endpoints that nobody has taken out.
     #[must_use]
     pub fn all(endpoints: &'a [Arc<Endpoint>]) -> Self {
+        let mut all = Self::whole(endpoints);
+        if endpoints.iter().any(|it| it.holding.is_out()) {
+            // Read once: what is taken out meanwhile counts from the next attempt on.
+            let out: Vec<bool> = endpoints.iter().map(|it| it.holding.is_out()).collect();
+            let left = out.iter().filter(|is_out| !**is_out).count();
+            if left > 0 {
+                let weights = endpoints.iter().zip(&out).filter(|(_, is_out)| !**is_out);
+                all.weight = weights.map(|(it, _)| u64::from(it.weight)).sum();
+                (all.barred, all.count) = (out, left);
+            }
+        }
+        all
+    }
+
+    fn whole(endpoints: &'a [Arc<Endpoint>]) -> Self {
         let weight = endpoints
             .iter()
             .map(|endpoint| u64::from(endpoint.weight))

@@ -6,7 +6,7 @@ use super::super::rig::{
 };
 
 /// The contract: each family that this issue can produce, with its labels.
-pub(super) const FAMILIES: [(&str, &[&str]); 33] = [
+pub(super) const FAMILIES: [(&str, &[&str]); 34] = [
     (
         "http_server_request_duration_seconds",
         &[
@@ -48,6 +48,7 @@ pub(super) const FAMILIES: [(&str, &[&str]); 33] = [
         &["limiter", "route", "upstream"],
     ),
     ("sightglass_endpoint_healthy", &["endpoint", "upstream"]),
+    ("sightglass_endpoint_out", &["endpoint", "upstream"]),
     (
         "sightglass_endpoint_active_requests",
         &["endpoint", "upstream"],
