@@ -3,7 +3,7 @@
 //! One of the two places where people see errors; the other is `proxy::respond`. Every error is one plain sentence on
 //! stderr, and the exit code is 1.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{self, App, StartError};
 use crate::config::{self, ArgumentError, LoadError};
 use crate::demo::{self, DemoError, DemoOptions};
+use crate::explain::{self, Question, QuestionError};
 use crate::generate;
 use crate::telemetry::metrics_prediction as predict;
 use crate::top::{self, EndpointOptions, TopError, TraceOptions, WhyOptions};
@@ -52,6 +53,11 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Say what would become of a request: which listener, route, limits, rewrite and upstream, and why each other route lost
+    ///
+    /// Runs the request through the layers that serve traffic, up to where an endpoint would be picked: no port is opened
+    /// and nothing is sent. Exits with 0 where a route serves it, and with 1 where it is refused or redirected.
+    Explain(Explain),
     /// Show one recorded exchange: its waterfall and what was decided
     ///
     /// Asks the admin port of a running proxy, or reads a file that its flight recorder has written.
@@ -117,6 +123,31 @@ struct Demo {
     /// End by itself after so many seconds
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct Explain {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The method, such as GET
+    #[arg(value_name = "METHOD")]
+    method: String,
+    /// The URL, such as https://shop.test/cart?id=7
+    #[arg(value_name = "URL")]
+    url: String,
+    /// A header field, 'name: value'; as often as there are fields
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    headers: Vec<String>,
+    /// Who connects (default: a stranger, 192.0.2.1, whom access rules are not asked about)
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<String>,
+    /// The listener (default: the one with the URL's port, else the first for its scheme)
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -207,6 +238,8 @@ enum CliError {
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error(transparent)]
+    Question(#[from] QuestionError),
+    #[error(transparent)]
     Top(#[from] TopError),
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
@@ -221,6 +254,10 @@ impl Cli {
         let done = match self.command {
             Command::Run(run) => run.run(),
             Command::Check { file } => return check(&file),
+            Command::Explain(explain) => match explain.run() {
+                Ok(is_served) => return u8::from(!is_served),
+                Err(error) => Err(error),
+            },
             Command::Trace(trace) => top::trace(&trace.options()).map_err(CliError::from),
             Command::Why(why) => top::why(&why.options()).map_err(CliError::from),
             Command::Endpoint(it) => top::endpoint(&it.options()).map_err(CliError::from),
@@ -266,6 +303,29 @@ impl Run {
             }
         };
         Ok(app::run(app)?)
+    }
+}
+
+// === impl Explain ===
+
+impl Explain {
+    /// Says whether a route serves it.
+    fn run(self) -> Result<bool, CliError> {
+        // Read by the configuration alone: certificates need not be where the question is asked.
+        let plan = config::load(&self.config)?.plan;
+        let client = self.client.as_deref();
+        let mut question = Question::read(&self.method, &self.url, &self.headers, client)?;
+        question.listener = self.listener;
+        let explained = explain::explain(&plan, &question)?;
+        let mut out = io::stdout().lock();
+        if self.json {
+            writeln!(out, "{:#}", explained.json())?;
+        } else {
+            let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let is_coloured = out.is_terminal() && !is_plain;
+            out.write_all(explain::draw(&explained, is_coloured).as_bytes())?;
+        }
+        Ok(explained.is_served())
     }
 }
 

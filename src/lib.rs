@@ -12,6 +12,7 @@
 //! main cli app    arguments, wiring, start and stop order, signals
 //! server  admin   listeners and connections | the side port
 //! graph           plan -> running graph
+//! explain         what would become of a request, and why
 //! proxy           the layers in front of an attempt
 //! upstream        endpoints, balance, pool, forward
 //! tls             certificates, rustls configs
@@ -36,6 +37,7 @@ pub mod demo;
 pub mod generate;
 
 pub mod exchange;
+pub mod explain;
 pub mod graph;
 pub mod proxy;
 pub mod server;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use scan::{Mention, Source};
 
 /// What each room may know, as the table in `docs/architecture.md` has it; `main`, `lib`, `cli` and `app` may know all.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     (
         "server",
         &["graph", "tls", "telemetry", "exchange", "config"],
@@ -35,6 +35,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
             "config",
         ],
     ),
+    ("explain", &["proxy", "telemetry", "exchange", "config"]),
     ("proxy", &["upstream", "telemetry", "exchange", "config"]),
     ("upstream", &["tls", "telemetry", "exchange", "config"]),
     ("tls", &["telemetry", "config"]),

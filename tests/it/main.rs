@@ -22,6 +22,7 @@ mod demo;
 mod drain;
 mod end_to_end;
 mod exemplars;
+mod explain;
 mod generate;
 mod grpc;
 mod hold;

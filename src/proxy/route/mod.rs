@@ -5,12 +5,14 @@
 //! needs nothing but the head, so a body that is announced as too large is refused here, before it is counted against a
 //! rate limit or takes a permit; one that turns out to be is cut by the body itself, whose allowance is set here.
 //!
-//! [`matcher`] is the specification of matching, [`table`] the fast way to the same answer.
+//! [`matcher`] is the specification of matching, [`table`] the fast way to the same answer, [`ruling`] why each other
+//! route lost.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use http::HeaderMap;
 use http_body::Body;
 use tower::Service;
 
@@ -20,6 +22,7 @@ use crate::config::{Plan, RouteTimeouts};
 use crate::exchange::{Fault, Gauge, Outcome, Request, Response, Serve};
 
 pub mod matcher;
+pub mod ruling;
 pub mod table;
 
 pub use table::RouteTable;
@@ -74,11 +77,9 @@ impl<S> Stacks<S> {
             body,
             exchange,
         } = request;
-        let host = head.headers.get(http::header::HOST);
-        let host = host.and_then(|host| host.to_str().ok()).map(host::name);
         let mut lower = [0; host::LONGEST];
         let route = self.table.find(
-            host.and_then(|host| host::lower(host, &mut lower)),
+            asked_host(&head.headers, &mut lower),
             head.uri.path(),
             head.uri.query(),
             &head.method,
@@ -104,6 +105,16 @@ impl<S> Stacks<S> {
         }
         Ok(routed)
     }
+}
+
+/// The host by which a sanitized request is routed: in lower case, without its port.
+#[must_use]
+pub fn asked_host<'a>(
+    headers: &'a HeaderMap,
+    lower: &'a mut [u8; host::LONGEST],
+) -> Option<&'a str> {
+    let host = headers.get(http::header::HOST)?.to_str().ok()?;
+    host::lower(host::name(host), lower)
 }
 
 impl<S> Clone for Route<S> {

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use proptest::prelude::*;
 
 use super::matcher::{Asked, Mismatch, matches, most_specific};
+use super::ruling::{Decider, Verdict, rulings};
 use super::*;
 use crate::config::{self, HostPattern, PathPattern};
 use crate::proxy::testing::{End, now, request, route};
@@ -67,6 +68,12 @@ impl Words {
             &self.headers,
         );
         assert_eq!(found.map(usize::from), most_specific(routes, &self.asked()));
+        let ruled = rulings(routes, &self.asked());
+        let first = ruled.iter().find(|it| it.verdict == Verdict::Wins);
+        assert_eq!(found.map(usize::from), first.map(|it| it.route));
+        let mut told: Vec<_> = ruled.iter().map(|it| it.route).collect();
+        told.sort_unstable();
+        assert!(told.into_iter().eq(0..routes.len()), "each route once");
         found.map(|place| routes[usize::from(place)].name.as_str())
     }
 }
@@ -241,6 +248,73 @@ fn the_reason_of_a_mismatch_is_told() {
     assert_eq!(why(&words), Err(Mismatch::Query("v".into())));
     words.query = Some("v=2");
     assert_eq!(why(&words), Ok(()));
+}
+
+#[test]
+fn what_made_another_route_more_specific_is_told() {
+    let wild = |suffix: &str| vec![HostPattern::Wildcard(suffix.into())];
+    let x_a = (
+        HeaderName::from_static("x-a"),
+        HeaderValue::from_static("1"),
+    );
+    let routes = [
+        with(route("host", prefix("/a/b")), |it| it.hosts = wild("test")),
+        with(route("path", prefix("/a")), |it| it.hosts = wild("b.test")),
+        with(route("method", prefix("/a/b")), |it| {
+            it.hosts = wild("b.test")
+        }),
+        with(route("headers", prefix("/a/b")), |it| {
+            it.hosts = wild("b.test");
+            it.methods = vec![Method::GET];
+        }),
+        with(route("query", prefix("/a/b")), |it| {
+            it.hosts = wild("b.test");
+            it.methods = vec![Method::GET];
+            it.headers = vec![x_a.clone()];
+        }),
+        with(route("winner", prefix("/a/b")), |it| {
+            it.hosts = wild("b.test");
+            it.methods = vec![Method::GET];
+            it.headers = vec![x_a.clone()];
+            it.query = vec![("v".into(), "2".into())];
+        }),
+        with(route("winner-too", prefix("/a/b")), |it| {
+            it.hosts = wild("b.test");
+            it.methods = vec![Method::GET];
+            it.headers = vec![x_a.clone()];
+            it.query = vec![("v".into(), "2".into())];
+        }),
+        route("elsewhere", exact("/")),
+    ];
+    let mut words = Words::get("x.b.test", "/a/b");
+    words.query = Some("v=2");
+    words.headers.insert("x-a", HeaderValue::from_static("1"));
+    assert_eq!(words.find(&routes), Some("winner"));
+    let ruled = rulings(&routes, &words.asked());
+    let told = ruled.iter().map(|it| match &it.verdict {
+        Verdict::Wins => (it.route, "wins"),
+        Verdict::Loses { to, by } => {
+            assert_eq!(*to, 5);
+            (it.route, by.as_str())
+        }
+        Verdict::Fails(why) => {
+            assert_eq!(*why, Mismatch::Path);
+            (it.route, "fails")
+        }
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            (5, "wins"),
+            (6, Decider::Name.as_str()),
+            (4, "query"),
+            (3, "headers"),
+            (2, "method"),
+            (1, "path"),
+            (0, "host"),
+            (7, "fails"),
+        ]
+    );
 }
 
 // === the layer ===
