@@ -45,6 +45,7 @@ enum Page<'a> {
     Dashboard,
     Style,
     Script,
+    VerdictScript,
     Icon,
     Exchanges,
     Exchange(&'a str),
@@ -145,6 +146,7 @@ impl Pages {
             Page::Dashboard => dashboard::page(),
             Page::Style => dashboard::style(),
             Page::Script => dashboard::script(),
+            Page::VerdictScript => dashboard::verdict(),
             Page::Icon => dashboard::icon(),
             Page::Metrics => {
                 let scrapes = Arc::clone(&self.scrapes);
@@ -248,6 +250,7 @@ impl<'a> Page<'a> {
             "/" => Self::Dashboard,
             "/style.css" => Self::Style,
             "/app.js" => Self::Script,
+            "/verdict.js" => Self::VerdictScript,
             "/favicon.ico" => Self::Icon,
             "/api/v1/exchanges" => Self::Exchanges,
             "/api/v1/inflight" => Self::InFlight,
@@ -287,6 +290,7 @@ impl<'a> Page<'a> {
             Self::Dashboard => "/",
             Self::Style => "/style.css",
             Self::Script => "/app.js",
+            Self::VerdictScript => "/verdict.js",
             Self::Icon => "/favicon.ico",
             Self::Exchanges => "/api/v1/exchanges",
             Self::Exchange(_) => "/api/v1/exchanges/{trace_id}",

@@ -106,7 +106,7 @@ fn the_dashboard_loads_nothing_from_elsewhere() {
     let policy = page.header("content-security-policy").unwrap_or_default();
     assert!(policy.contains("default-src 'none'"), "{policy}");
     assert!(!policy.contains("unsafe"), "{policy}");
-    for file in ["app.js", "style.css"] {
+    for file in ["app.js", "verdict.js", "style.css"] {
         assert!(page.text().contains(file), "{file}");
     }
     proxy.finish();

@@ -254,7 +254,7 @@ function drawExchanges({ exchanges }) {
 
 const asked = () => {
   const query = new URLSearchParams({ limit: String(ROWS) });
-  for (const [name, value] of [["route", view.route], ["outcome", view.outcome], ["min_duration", view.min]]) if (value) query.set(name, value);
+  for (const [name, value] of [["route", view.route], ["outcome", view.outcome], ["min_duration", view.min], ["filter", view.filter]]) if (value) query.set(name, value);
   return "/api/v1/exchanges?" + query;
 };
 
@@ -269,7 +269,7 @@ function fillFilters(routes) {
   };
   fill(form.elements.route, [...routes, "_unmatched"], view.route);
   fill(form.elements.outcome, OUTCOMES, view.outcome);
-  if (document.activeElement !== form.elements.min) form.elements.min.value = view.min || "";
+  for (const name of ["min", "filter"]) if (document.activeElement !== form.elements[name]) form.elements[name].value = view[name] || "";
 }
 
 // === One exchange ===
@@ -422,8 +422,9 @@ let lostSince = null;
 async function askAll() {
   try {
     const exchanges = isHeld ? null : ask(asked()).then((found) => ({ found }), (error) => ({ error }));
-    const [routes, upstreams, books, process] = await Promise.all(["routes", "upstreams", "telemetry", "process"].map((page) => ask("/api/v1/" + page)));
+    const [routes, upstreams, books, process, verdict] = await Promise.all(["routes", "upstreams", "telemetry", "process", "verdict"].map((page) => ask("/api/v1/" + page)));
     drawProcess(process);
+    drawVerdict(verdict);
     const hasTraffic = routes.routes.length > 0;
     $("empty").hidden = hasTraffic;
     for (const id of ["summary", "routes-section", "exchanges-section"]) $(id).hidden = !hasTraffic;
@@ -463,12 +464,13 @@ async function tick() {
   if (!document.hidden) timer = setTimeout(tick, Math.max(100, EVERY - (performance.now() - begun)));
 }
 
-addEventListener("hashchange", () => { readView(); drawDetail(); tick(); });
+addEventListener("hashchange", () => { readView(); drawDetail(); drawWhy(); tick(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
 $("detail").addEventListener("close", () => { if (view.trace) go({ trace: "" }); });
 $("detail").addEventListener("click", (event) => { if (event.target === $("detail") && event.offsetX < 0) $("detail").close(); });
 $("filters").addEventListener("change", (event) => go({ [event.target.name]: event.target.value.trim() }));
 $("filters").addEventListener("submit", (event) => { event.preventDefault(); document.activeElement.blur(); });
+$("why-ask").addEventListener("click", () => go({ why: view.filter || "all" }));
 $("hold").addEventListener("click", () => {
   isHeld = !isHeld;
   $("hold").setAttribute("aria-pressed", String(isHeld));
@@ -478,4 +480,5 @@ $("hold").addEventListener("click", () => {
 // Not by the fragment: that is the view.
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); $("exchanges").focus(); });
 readView();
+drawWhy();
 tick();

@@ -1,13 +1,14 @@
-//! The page at `/`: three files without a build step, that load nothing from any other host.
+//! The page at `/`: a few files without a build step, that load nothing from any other host.
 //!
-//! It polls the API once a second; all that it shows of traffic it writes as text, never as markup. The view (route
-//! filter, chosen exchange) stands in the fragment of the URL, so that it can be pasted into a channel.
+//! It polls the API once a second; all that it shows of traffic it writes as text, never as markup. The view (filters,
+//! a question why, the chosen exchange) stands in the fragment of the URL, so that it can be pasted into a channel.
 
 use super::reply::{self, Reply};
 
 const PAGE: &str = include_str!("index.html");
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("app.js");
+const VERDICT: &str = include_str!("verdict.js");
 const ICON: &str = include_str!("icon.svg");
 
 pub(super) fn page() -> Reply {
@@ -22,6 +23,10 @@ pub(super) fn script() -> Reply {
     reply::of("text/javascript; charset=utf-8", SCRIPT)
 }
 
+pub(super) fn verdict() -> Reply {
+    reply::of("text/javascript; charset=utf-8", VERDICT)
+}
+
 pub(super) fn icon() -> Reply {
     reply::of("image/svg+xml", ICON)
 }
@@ -32,7 +37,7 @@ mod tests {
 
     #[test]
     fn is_small_and_loads_nothing_from_elsewhere() {
-        let all = [PAGE, STYLE, SCRIPT, ICON];
+        let all = [PAGE, STYLE, SCRIPT, VERDICT, ICON];
         let bytes: usize = all.iter().map(|file| file.len()).sum();
         assert!(bytes <= 100 * 1024, "{bytes} bytes");
         for file in all {
@@ -61,7 +66,7 @@ mod tests {
             "Function(",
             "DOMParser",
         ] {
-            assert!(!SCRIPT.contains(word), "{word}");
+            assert!(!SCRIPT.contains(word) && !VERDICT.contains(word), "{word}");
         }
         for word in ["<script>", "<style", " style=", " onclick=", " onload="] {
             assert!(!PAGE.contains(word), "{word} is against the policy");
