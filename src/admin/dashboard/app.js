@@ -321,6 +321,7 @@ function detail(exchange) {
     el("div", { class: "top" }, el("h2", { id: "detail-title" }, shown(`${exchange.method} ${exchange.path || ""}`)), close),
     el("p", isBad(exchange) ? { class: "bad" } : {}, `${status} · ${outcome}${exchange.side ? ` (${exchange.side} side)` : ""} · ${millis(exchange.duration_ms)}`),
     exchange.detail ? el("p", {}, shown(exchange.detail)) : null,
+    MEANING[outcome] ? el("p", { class: "dim" }, MEANING[outcome]) : null,
     el("h3", {}, "Attempts in time"), waterfall(exchange),
     el("h3", {}, "Where the time went"), stack(exchange.phases_ms, exchange.duration_ms),
     facts(phases.map(([phase, ms]) => [phase, `${millis(ms)} · ${share(ms, exchange.duration_ms)} · ${OWNER_NAME[OWNER[phase] || "proxy"]}`])),
@@ -451,7 +452,8 @@ async function askAll() {
   }
   $("banner").hidden = !lostSince;
   document.body.classList.toggle("stale", Boolean(lostSince));
-  await drawDetail();
+  $("hour-open").href = link({ hour: "all" });
+  await Promise.all([drawDetail(), drawHour()]);
 }
 
 let timer = null, isAsking = false;
@@ -464,7 +466,7 @@ async function tick() {
   if (!document.hidden) timer = setTimeout(tick, Math.max(100, EVERY - (performance.now() - begun)));
 }
 
-addEventListener("hashchange", () => { readView(); drawDetail(); drawWhy(); tick(); });
+addEventListener("hashchange", () => { readView(); drawDetail(); drawWhy(); drawHour(); tick(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
 $("detail").addEventListener("close", () => { if (view.trace) go({ trace: "" }); });
 $("detail").addEventListener("click", (event) => { if (event.target === $("detail") && event.offsetX < 0) $("detail").close(); });

@@ -9,6 +9,8 @@ const PAGE: &str = include_str!("index.html");
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("app.js");
 const VERDICT: &str = include_str!("verdict.js");
+const HOUR: &str = include_str!("hour.js");
+const OUTCOMES: &str = include_str!("outcomes.js");
 const ICON: &str = include_str!("icon.svg");
 
 pub(super) fn page() -> Reply {
@@ -27,6 +29,14 @@ pub(super) fn verdict() -> Reply {
     reply::of("text/javascript; charset=utf-8", VERDICT)
 }
 
+pub(super) fn hour() -> Reply {
+    reply::of("text/javascript; charset=utf-8", HOUR)
+}
+
+pub(super) fn outcomes() -> Reply {
+    reply::of("text/javascript; charset=utf-8", OUTCOMES)
+}
+
 pub(super) fn icon() -> Reply {
     reply::of("image/svg+xml", ICON)
 }
@@ -34,10 +44,11 @@ pub(super) fn icon() -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::Outcome;
 
     #[test]
     fn is_small_and_loads_nothing_from_elsewhere() {
-        let all = [PAGE, STYLE, SCRIPT, VERDICT, ICON];
+        let all = [PAGE, STYLE, SCRIPT, VERDICT, HOUR, OUTCOMES, ICON];
         let bytes: usize = all.iter().map(|file| file.len()).sum();
         assert!(bytes <= 100 * 1024, "{bytes} bytes");
         for file in all {
@@ -66,10 +77,25 @@ mod tests {
             "Function(",
             "DOMParser",
         ] {
-            assert!(!SCRIPT.contains(word) && !VERDICT.contains(word), "{word}");
+            for script in [SCRIPT, VERDICT, HOUR, OUTCOMES] {
+                assert!(!script.contains(word), "{word}");
+            }
         }
         for word in ["<script>", "<style", " style=", " onclick=", " onload="] {
             assert!(!PAGE.contains(word), "{word} is against the policy");
+        }
+    }
+
+    #[test]
+    fn says_what_every_failure_means() {
+        for outcome in Outcome::ALL {
+            let entry = format!("\n  {outcome}: \"");
+            let is_told = OUTCOMES.contains(&entry);
+            assert_eq!(is_told, outcome != Outcome::Served, "{outcome}");
+        }
+        // And the filter above the exchanges offers each.
+        for outcome in Outcome::ALL {
+            assert!(SCRIPT.contains(&format!("\"{outcome}\"")), "{outcome}");
         }
     }
 }
