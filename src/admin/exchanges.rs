@@ -19,7 +19,7 @@ use crate::telemetry::recorder::{MOST_ANSWERS, Query};
 const DEFAULT_LIMIT: usize = 100;
 
 /// The parameters of a list.
-const PARAMETERS: [&str; 8] = [
+const PARAMETERS: [&str; 9] = [
     "route",
     "outcome",
     "min_duration",
@@ -28,9 +28,10 @@ const PARAMETERS: [&str; 8] = [
     "since",
     "until",
     "filter",
+    "order",
 ];
 
-/// The exchanges that match, the newest first.
+/// The exchanges that match, the newest first or the slowest.
 pub(super) fn list(sources: &Sources, query: &str) -> Reply {
     let (plan, _) = sources.running.plan();
     match read(query, &plan) {
@@ -105,6 +106,13 @@ fn plain(read: &Parameters<'_>, now: Duration) -> Result<Query, BadParameter> {
         since: read.value("since", |text| moment::read(text, now))?,
         until: read.value("until", |text| moment::read(text, now))?,
         filter: None,
+        slowest: read
+            .value("order", |text| match text {
+                "newest" => Ok(false),
+                "slowest" => Ok(true),
+                _ => Err("is newest or slowest".to_owned()),
+            })?
+            .unwrap_or_default(),
         limit: Some(limit(read, DEFAULT_LIMIT, MOST_ANSWERS)?),
     })
 }
@@ -141,7 +149,7 @@ mod tests {
     fn a_query_is_what_the_address_says() {
         let read = query(
             "route=checkout&outcome=connection_refused&min_duration=1.5s&limit=7&endpoint=127.0.0.1:2&since=1000\
-             &until=1970-01-01T01:00:00Z&filter=header[%22x-tenant%22]==%22a%22",
+             &order=slowest&until=1970-01-01T01:00:00Z&filter=header[%22x-tenant%22]==%22a%22",
         );
         let wanted = Query {
             route: Some("checkout".to_owned()),
@@ -152,6 +160,7 @@ mod tests {
             since: Some(Duration::from_secs(1000)),
             until: Some(Duration::from_secs(3600)),
             filter: Some(Filter::read("header[\"x-tenant\"]==\"a\"").expect("a filter")),
+            slowest: true,
             limit: Some(7),
         };
         assert_eq!(read.ok(), Some(wanted));
@@ -168,6 +177,7 @@ mod tests {
             "limit=0",
             "limit=1001",
             "limit=1e2",
+            "order=oldest",
             "trace=1",
             "since=yesterday",
             "filter=statu>1",

@@ -21,11 +21,13 @@ mod control;
 mod dashboard;
 mod dump;
 mod endpoint;
+mod events;
 mod exchanges;
 mod health;
 mod history;
 mod in_flight;
 mod log_level;
+mod map;
 mod moment;
 mod page;
 mod port;
@@ -50,6 +52,7 @@ use std::time::SystemTime;
 
 use crate::config::{Name, Plan};
 use crate::telemetry::Catalogue;
+use crate::telemetry::happened::Happened;
 use crate::telemetry::in_flight::InFlight;
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::live_figures::LiveFigures;
@@ -78,6 +81,8 @@ pub struct Sources {
     pub figures: LiveFigures,
     /// What is wrong.
     pub verdict: Verdict,
+    /// What happened of late.
+    pub happened: Happened,
     /// The objectives.
     pub slos: Slos,
     /// The books of telemetry.

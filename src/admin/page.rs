@@ -18,9 +18,9 @@ use super::control::Call;
 use super::process::Since;
 use super::reply::{self, Reply};
 use super::{
-    Access, Readiness, Sources, books, configuration, control, dashboard, dump, endpoint,
-    exchanges, history, in_flight, log_level, process, routes, scrape, slo, upstreams, verdict,
-    why,
+    Access, Readiness, Sources, books, configuration, control, dashboard, dump, endpoint, events,
+    exchanges, history, in_flight, log_level, map, process, routes, scrape, slo, upstreams,
+    verdict, why,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, emit};
@@ -42,13 +42,8 @@ enum Page<'a> {
     Metrics,
     Livez,
     Readyz,
-    Dashboard,
-    Style,
-    Script,
-    VerdictScript,
-    HourScript,
-    OutcomesScript,
-    Icon,
+    /// The page for people, and the files that it loads.
+    Dashboard(&'static dashboard::File),
     Exchanges,
     Exchange(&'a str),
     Recorder,
@@ -58,9 +53,11 @@ enum Page<'a> {
     Endpoint,
     Routes,
     History,
+    Map,
     Slo,
     Verdict,
     Why,
+    Events,
     Config,
     Telemetry,
     Process,
@@ -80,7 +77,7 @@ enum Act {
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 22] = [
+const PATHS: [&str; 24] = [
     "/",
     "/metrics",
     "/livez",
@@ -94,9 +91,11 @@ const PATHS: [&str; 22] = [
     "/api/v1/upstreams/{name}/endpoints/{address}",
     "/api/v1/routes",
     "/api/v1/history",
+    "/api/v1/map",
     "/api/v1/slo",
     "/api/v1/verdict",
     "/api/v1/why",
+    "/api/v1/events",
     "/api/v1/config",
     "/api/v1/telemetry",
     "/api/v1/process",
@@ -145,13 +144,7 @@ impl Pages {
         match page {
             Page::Livez => self.readiness.livez(),
             Page::Readyz => self.readiness.readyz(),
-            Page::Dashboard => dashboard::page(),
-            Page::Style => dashboard::style(),
-            Page::Script => dashboard::script(),
-            Page::VerdictScript => dashboard::verdict(),
-            Page::HourScript => dashboard::hour(),
-            Page::OutcomesScript => dashboard::outcomes(),
-            Page::Icon => dashboard::icon(),
+            Page::Dashboard(file) => dashboard::page(file),
             Page::Metrics => {
                 let scrapes = Arc::clone(&self.scrapes);
                 beside(scrapes, move || {
@@ -219,9 +212,11 @@ impl Pages {
             Page::Upstreams => upstreams::page(&self.sources),
             Page::Routes => routes::page(&self.sources),
             Page::History => history::page(&self.sources, query),
+            Page::Map => map::page(&self.sources),
             Page::Slo => slo::page(&self.sources),
             Page::Verdict => verdict::page(&self.sources),
             Page::Why => why::page(&self.sources, query),
+            Page::Events => events::page(&self.sources),
             Page::Config => configuration::page(&self.sources),
             Page::Telemetry => books::page(&self.sources),
             Page::LogLevel => log_level::page(&self.sources.log_levels),
@@ -251,13 +246,6 @@ impl<'a> Page<'a> {
             "/metrics" => Self::Metrics,
             "/livez" => Self::Livez,
             "/readyz" => Self::Readyz,
-            "/" => Self::Dashboard,
-            "/style.css" => Self::Style,
-            "/app.js" => Self::Script,
-            "/verdict.js" => Self::VerdictScript,
-            "/hour.js" => Self::HourScript,
-            "/outcomes.js" => Self::OutcomesScript,
-            "/favicon.ico" => Self::Icon,
             "/api/v1/exchanges" => Self::Exchanges,
             "/api/v1/inflight" => Self::InFlight,
             "/api/v1/recorder" => Self::Recorder,
@@ -265,9 +253,11 @@ impl<'a> Page<'a> {
             "/api/v1/upstreams" => Self::Upstreams,
             "/api/v1/routes" => Self::Routes,
             "/api/v1/history" => Self::History,
+            "/api/v1/map" => Self::Map,
             "/api/v1/slo" => Self::Slo,
             "/api/v1/verdict" => Self::Verdict,
             "/api/v1/why" => Self::Why,
+            "/api/v1/events" => Self::Events,
             "/api/v1/config" => Self::Config,
             "/api/v1/telemetry" => Self::Telemetry,
             "/api/v1/process" => Self::Process,
@@ -277,7 +267,7 @@ impl<'a> Page<'a> {
             _ => match path.strip_prefix("/api/v1/exchanges/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => Self::Exchange(id),
                 None if endpoint::named(path).is_some() => Self::Endpoint,
-                _ => return None,
+                _ => Self::Dashboard(dashboard::file(path)?),
             },
         })
     }
@@ -293,13 +283,7 @@ impl<'a> Page<'a> {
             Self::Metrics => "/metrics",
             Self::Livez => "/livez",
             Self::Readyz => "/readyz",
-            Self::Dashboard => "/",
-            Self::Style => "/style.css",
-            Self::Script => "/app.js",
-            Self::VerdictScript => "/verdict.js",
-            Self::HourScript => "/hour.js",
-            Self::OutcomesScript => "/outcomes.js",
-            Self::Icon => "/favicon.ico",
+            Self::Dashboard(file) => file.path,
             Self::Exchanges => "/api/v1/exchanges",
             Self::Exchange(_) => "/api/v1/exchanges/{trace_id}",
             Self::InFlight => "/api/v1/inflight",
@@ -309,9 +293,11 @@ impl<'a> Page<'a> {
             Self::Endpoint => "/api/v1/upstreams/{name}/endpoints/{address}",
             Self::Routes => "/api/v1/routes",
             Self::History => "/api/v1/history",
+            Self::Map => "/api/v1/map",
             Self::Slo => "/api/v1/slo",
             Self::Verdict => "/api/v1/verdict",
             Self::Why => "/api/v1/why",
+            Self::Events => "/api/v1/events",
             Self::Config => "/api/v1/config",
             Self::Telemetry => "/api/v1/telemetry",
             Self::Process => "/api/v1/process",

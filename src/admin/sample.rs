@@ -14,6 +14,7 @@ use crate::exchange::{
     Carried, Connection, Exchange, KeepReason, Outcome, Phase, Protocol, Record, SpanId, Text,
     TraceId, Words,
 };
+use crate::telemetry::happened::Happened;
 use crate::telemetry::ledger::{Ledger, Signal};
 use crate::telemetry::live_figures::LiveFigures;
 use crate::telemetry::log_levels::LogLevels;
@@ -99,6 +100,7 @@ impl Sample {
             recorder,
             figures,
             verdict: Verdict::default(),
+            happened: Happened::default(),
             slos,
             ledger,
             listeners: vec![(

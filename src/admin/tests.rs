@@ -171,7 +171,7 @@ fn every_page_answers_with_its_type_and_its_guards() {
             "prefers-color-scheme",
         ),
         (
-            "/app.js",
+            "/exchanges.js",
             "text/javascript; charset=utf-8",
             "/api/v1/exchanges",
         ),
@@ -186,6 +186,8 @@ fn every_page_answers_with_its_type_and_its_guards() {
         ("/api/v1/exchanges", "application/json", "checkout"),
         ("/api/v1/upstreams", "application/json", "10.0.0.7:9001"),
         ("/api/v1/routes", "application/json", "checkout"),
+        ("/api/v1/map", "application/json", "route_endpoints"),
+        ("/api/v1/events", "application/json", "lost"),
         ("/api/v1/config", "application/json", "everything-else"),
         ("/api/v1/telemetry", "application/json", "records"),
         ("/api/v1/process", "application/json", "127.0.0.1:8080"),

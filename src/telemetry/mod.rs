@@ -10,6 +10,7 @@ pub mod failure;
 pub mod filter;
 #[cfg(test)]
 mod fixture;
+pub mod happened;
 pub mod in_flight;
 pub mod label;
 pub mod ledger;

@@ -24,6 +24,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use super::event::{Event, emit};
+use super::happened::{Happened, HappenedLayer};
 use super::otlp::{OTLP_TARGET, RejectedLayer};
 use super::otlp_logs::{EventLayer, LogSink};
 use super::trace::{Sink, scope};
@@ -110,6 +111,7 @@ pub(super) fn install(
     directives: Option<&str>,
     sink: Option<Sink>,
     logs: Option<LogSink>,
+    happened: Happened,
 ) -> Result<(Targets, Refilter), SetGlobalDefaultError> {
     let (told, is_understood) = match directives.map(str::parse::<Targets>) {
         None => (standard(), true),
@@ -128,6 +130,7 @@ pub(super) fn install(
         .with(lines.with_filter(filter))
         .with(sink.map(own_layer))
         .with(logs.map(event_layer))
+        .with(happened_layer(happened))
         .with(rejected_layer());
     tracing::subscriber::set_global_default(all)?;
     if !is_understood {
@@ -190,6 +193,14 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     EventLayer::new(sink).with_filter(Targets::new().with_target("sightglass", LevelFilter::INFO))
+}
+
+/// Remembers what was emitted of late.
+fn happened_layer<S>(happened: Happened) -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    HappenedLayer(happened).with_filter(Targets::new().with_target("sightglass", LevelFilter::INFO))
 }
 
 /// Hears what a collector refuses.

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tracing::subscriber::SetGlobalDefaultError;
 
 use super::desk::Desk;
+use super::happened::Happened;
 use super::ledger::Ledger;
 use super::live_figures::LiveFigures;
 use super::log::{AccessLog, LogError, Reopen};
@@ -69,6 +70,7 @@ pub struct Telemetry {
     recorder: Arc<Recorder>,
     figures: LiveFigures,
     verdict: Verdict,
+    happened: Happened,
     slos: Slos,
     traces: Traces,
     reopen: Option<Reopen>,
@@ -95,6 +97,7 @@ struct Exports {
     log_exporter: Option<LogExporter>,
     pusher: Option<Pusher>,
     log_levels: Arc<LogLevels>,
+    happened: Happened,
 }
 
 /// How often the metrics' exporter is given its turn.
@@ -127,6 +130,7 @@ impl Telemetry {
             log_exporter,
             pusher,
             log_levels,
+            happened,
         } = Exports::start(plan, control, &environment, (&ledger, &scraper))?;
 
         let recorder = Recorder::new(&telemetry.recorder);
@@ -171,6 +175,7 @@ impl Telemetry {
             recorder,
             figures,
             verdict,
+            happened,
             slos,
             traces,
             reopen,
@@ -243,6 +248,12 @@ impl Telemetry {
     #[must_use]
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+
+    /// What happened of late.
+    #[must_use]
+    pub fn happened(&self) -> &Happened {
+        &self.happened
     }
 
     /// The objectives.
@@ -339,8 +350,13 @@ impl Exports {
         let log_sink = log_collector.as_ref();
         let log_sink = log_sink.map(|_| LogSink::new(environment.log_batch(), books()));
         let directives = std::env::var(own_work::VARIABLE).ok();
-        let (told, refilter) =
-            own_work::install(directives.as_deref(), sink.clone(), log_sink.clone())?;
+        let happened = Happened::default();
+        let (told, refilter) = own_work::install(
+            directives.as_deref(),
+            sink.clone(),
+            log_sink.clone(),
+            happened.clone(),
+        )?;
         for ignored in environment.ignored() {
             super::emit(super::Event::VariableIgnored {
                 variable: ignored.variable,
@@ -366,6 +382,7 @@ impl Exports {
             pusher: pusher.transpose()?,
             log_exporter: log_exporter.transpose()?,
             log_levels: LogLevels::new(told, refilter, control),
+            happened,
             sink,
             log_sink,
         })

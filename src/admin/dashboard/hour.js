@@ -1,6 +1,5 @@
 // The last hour of a route, or of all: requests and failures, latency, where the latency lay, and what the failures were.
 // Drawn when its view is open (#hour=all or #hour=ROUTE), asked every ten seconds, which is the step of its slots.
-// Loaded before app.js and made of its functions.
 "use strict";
 
 const HOUR_EVERY = 10000;
@@ -62,12 +61,10 @@ function failureRows(routes, from, step) {
 
 async function drawHour() {
   const isOpen = view.hour != null && view.hour !== "";
-  $("hour-section").hidden = !isOpen;
   if (!isOpen) { hourAsked = null; return; }
   if (hourAsked === view.hour && performance.now() - hourAt < HOUR_EVERY) return;
   const asked = view.hour, isAll = asked === "all";
   [hourAsked, hourAt] = [asked, performance.now()];
-  $("hour-close").href = link({ hour: "" });
   try {
     const answer = await ask("/api/v1/history" + (isAll ? "" : "?" + new URLSearchParams({ route: asked })));
     if (view.hour !== asked) return;

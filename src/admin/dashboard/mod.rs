@@ -1,44 +1,60 @@
 //! The page at `/`: a few files without a build step, that load nothing from any other host.
 //!
-//! It polls the API once a second; all that it shows of traffic it writes as text, never as markup. The view (filters,
-//! a question why, the chosen exchange) stands in the fragment of the URL, so that it can be pasted into a channel.
+//! All that it shows of traffic it writes as text, never as markup. The view (filters, a question why, the chosen
+//! exchange) stands in the fragment of the URL, so that it can be pasted into a channel. Each part of the page has a
+//! script of its own, with the functions that `app.js` calls; `base.js` is what all are made of.
 
 use super::reply::{self, Reply};
 
-const PAGE: &str = include_str!("index.html");
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("app.js");
-const VERDICT: &str = include_str!("verdict.js");
-const HOUR: &str = include_str!("hour.js");
-const OUTCOMES: &str = include_str!("outcomes.js");
-const ICON: &str = include_str!("icon.svg");
-
-pub(super) fn page() -> Reply {
-    reply::of("text/html; charset=utf-8", PAGE)
+/// A file of the page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct File {
+    /// Where it is found.
+    pub(super) path: &'static str,
+    content_type: &'static str,
+    text: &'static str,
 }
 
-pub(super) fn style() -> Reply {
-    reply::of("text/css; charset=utf-8", STYLE)
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+
+/// All files of the page.
+static FILES: [File; 17] = [
+    file_of("/", HTML, include_str!("index.html")),
+    file_of("/style.css", CSS, include_str!("style.css")),
+    file_of("/views.css", CSS, include_str!("views.css")),
+    file_of("/base.js", JS, include_str!("base.js")),
+    file_of("/outcomes.js", JS, include_str!("outcomes.js")),
+    file_of("/chart.js", JS, include_str!("chart.js")),
+    file_of("/verdict.js", JS, include_str!("verdict.js")),
+    file_of("/map.js", JS, include_str!("map.js")),
+    file_of("/routes.js", JS, include_str!("routes.js")),
+    file_of("/endpoints.js", JS, include_str!("endpoints.js")),
+    file_of("/hour.js", JS, include_str!("hour.js")),
+    file_of("/exchanges.js", JS, include_str!("exchanges.js")),
+    file_of("/inflight.js", JS, include_str!("inflight.js")),
+    file_of("/limits.js", JS, include_str!("limits.js")),
+    file_of("/books.js", JS, include_str!("books.js")),
+    file_of("/app.js", JS, include_str!("app.js")),
+    file_of("/favicon.ico", "image/svg+xml", include_str!("icon.svg")),
+];
+
+/// The file at this path.
+pub(super) fn file(path: &str) -> Option<&'static File> {
+    FILES.iter().find(|file| file.path == path)
 }
 
-pub(super) fn script() -> Reply {
-    reply::of("text/javascript; charset=utf-8", SCRIPT)
+pub(super) fn page(file: &File) -> Reply {
+    reply::of(file.content_type, file.text)
 }
 
-pub(super) fn verdict() -> Reply {
-    reply::of("text/javascript; charset=utf-8", VERDICT)
-}
-
-pub(super) fn hour() -> Reply {
-    reply::of("text/javascript; charset=utf-8", HOUR)
-}
-
-pub(super) fn outcomes() -> Reply {
-    reply::of("text/javascript; charset=utf-8", OUTCOMES)
-}
-
-pub(super) fn icon() -> Reply {
-    reply::of("image/svg+xml", ICON)
+const fn file_of(path: &'static str, content_type: &'static str, text: &'static str) -> File {
+    File {
+        path,
+        content_type,
+        text,
+    }
 }
 
 #[cfg(test)]
@@ -46,13 +62,16 @@ mod tests {
     use super::*;
     use crate::exchange::Outcome;
 
+    fn text(path: &str) -> &'static str {
+        file(path).expect("it is there").text
+    }
+
     #[test]
     fn is_small_and_loads_nothing_from_elsewhere() {
-        let all = [PAGE, STYLE, SCRIPT, VERDICT, HOUR, OUTCOMES, ICON];
-        let bytes: usize = all.iter().map(|file| file.len()).sum();
-        assert!(bytes <= 100 * 1024, "{bytes} bytes");
-        for file in all {
-            let foreign = file.replace("http://www.w3.org/2000/svg", "");
+        let bytes: usize = FILES.iter().map(|file| file.text.len()).sum();
+        assert!(bytes <= 150 * 1024, "{bytes} bytes");
+        for file in &FILES {
+            let foreign = file.text.replace("http://www.w3.org/2000/svg", "");
             for word in [
                 "https:",
                 "url(",
@@ -61,8 +80,16 @@ mod tests {
                 "src=\"//",
                 "href=\"//",
             ] {
-                assert!(!foreign.contains(word), "{word}");
+                assert!(!foreign.contains(word), "{}: {word}", file.path);
             }
+        }
+    }
+
+    #[test]
+    fn the_page_loads_each_of_its_files() {
+        for file in FILES.iter().filter(|file| file.path != "/") {
+            let loads = format!("=\"{}\"", file.path);
+            assert!(text("/").contains(&loads), "{}", file.path);
         }
     }
 
@@ -77,12 +104,12 @@ mod tests {
             "Function(",
             "DOMParser",
         ] {
-            for script in [SCRIPT, VERDICT, HOUR, OUTCOMES] {
-                assert!(!script.contains(word), "{word}");
+            for script in FILES.iter().filter(|file| file.content_type == JS) {
+                assert!(!script.text.contains(word), "{}: {word}", script.path);
             }
         }
         for word in ["<script>", "<style", " style=", " onclick=", " onload="] {
-            assert!(!PAGE.contains(word), "{word} is against the policy");
+            assert!(!text("/").contains(word), "{word} is against the policy");
         }
     }
 
@@ -90,12 +117,13 @@ mod tests {
     fn says_what_every_failure_means() {
         for outcome in Outcome::ALL {
             let entry = format!("\n  {outcome}: \"");
-            let is_told = OUTCOMES.contains(&entry);
+            let is_told = text("/outcomes.js").contains(&entry);
             assert_eq!(is_told, outcome != Outcome::Served, "{outcome}");
         }
         // And the filter above the exchanges offers each.
         for outcome in Outcome::ALL {
-            assert!(SCRIPT.contains(&format!("\"{outcome}\"")), "{outcome}");
+            let word = format!("\"{outcome}\"");
+            assert!(text("/exchanges.js").contains(&word), "{outcome}");
         }
     }
 }

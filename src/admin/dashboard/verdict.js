@@ -1,5 +1,5 @@
 // What is wrong, and what sets failing exchanges apart: the parts of the page that app.js calls each second and at each
-// change of the view. Loaded before it, and made of its functions.
+// change of the view.
 "use strict";
 
 function drawVerdict({ findings }) {

@@ -1,14 +1,14 @@
 //! The last hour of a route, in slots of ten seconds: how many exchanges ended, how they failed, and how long they took.
 //!
-//! For charts that somebody opens when the minute in question is over already. Durations are kept by half octaves from a
-//! tenth of a millisecond to a hundred seconds, the rows of a heat map; a percentile that is drawn from them is right to
-//! a fifth of its value. A slot takes 48 bytes, where something ended about 180 more, and 8 for each kind of failure:
+//! For charts that somebody opens when the minute in question is over already. A slot takes 48 bytes, where something ended about 180 more, and 8 for each kind of failure:
 //! an hour of one route is 80 KiB as a rule, and 130 at most.
 
 use std::fmt::Write;
 
 use crate::exchange::Record;
 use crate::telemetry::failure::Failure;
+
+use super::durations::Durations;
 
 /// The slots of one route.
 #[derive(Debug)]
@@ -24,15 +24,13 @@ struct Slot {
     /// How many failed, and how.
     failures: Vec<(Failure, u32)>,
     /// How many took how long; nothing where nothing ended.
-    heat: Option<Box<[u32; ROWS]>>,
+    heat: Option<Box<Durations>>,
 }
 
 /// How long a slot is, in seconds.
 pub(super) const STEP: u64 = 10;
 /// How many there are: an hour, and the present one.
 pub(super) const SLOTS: usize = 361;
-/// Rows of the heat map: all below a tenth of a millisecond, forty half octaves, and all above.
-const ROWS: usize = 42;
 /// The kinds of failure that a slot tells apart; more are the last one's.
 const KINDS: usize = 16;
 
@@ -53,7 +51,7 @@ impl Hour {
             // Its heat is kept for what comes: a slot is used again and again.
             let mut heat = slot.heat.take();
             if let Some(heat) = &mut heat {
-                heat.fill(0);
+                **heat = Durations::NONE;
             }
             *slot = Slot {
                 at,
@@ -65,9 +63,8 @@ impl Hour {
             return; // an hour late: its slot is not there any more
         }
         slot.requests = slot.requests.saturating_add(1);
-        let heat = slot.heat.get_or_insert_with(|| Box::new([0; ROWS]));
-        let count = &mut heat[row(record.pace().as_secs_f64())];
-        *count = count.saturating_add(1);
+        let heat = slot.heat.get_or_insert_with(|| Box::new(Durations::NONE));
+        heat.count(record.pace());
         if record.is_error() {
             slot.fail(Failure::of(record));
         }
@@ -90,7 +87,7 @@ impl Hour {
         });
         for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
             super::list(out, name, slots(), |out, slot| {
-                match slot.and_then(|it| it.percentile(share)) {
+                match slot.and_then(|it| it.heat.as_deref()?.percentile(share)) {
                     Some(millis) => drop(write!(out, "{millis:.2}")),
                     None => out.push_str("null"),
                 }
@@ -99,7 +96,7 @@ impl Hour {
         if with_heat {
             super::list(out, "heat", slots(), |out, slot| {
                 match slot.and_then(|it| it.heat.as_deref()) {
-                    Some(heat) => drop(write!(out, "{heat:?}")),
+                    Some(heat) => drop(write!(out, "{:?}", heat.rows())),
                     None => out.push_str("null"),
                 }
             });
@@ -152,50 +149,6 @@ impl Slot {
         let counts = self.failures.iter().map(|(_, count)| *count);
         counts.fold(0, u32::saturating_add)
     }
-
-    /// The time below which this share lies, in milliseconds.
-    fn percentile(&self, share: f64) -> Option<f64> {
-        let heat = self.heat.as_deref()?;
-        let total: f64 = heat.iter().copied().map(f64::from).sum();
-        let mut below = 0.0;
-        for (row, count) in heat.iter().enumerate() {
-            let count = f64::from(*count);
-            if count > 0.0 && below + count >= share * total {
-                let (from, to) = bounds(row);
-                return Some(from + (to - from) * ((share * total - below) / count));
-            }
-            below += count;
-        }
-        None
-    }
-}
-
-/// The upper bounds of the rows but the last, in milliseconds.
-pub(super) fn scale() -> impl Iterator<Item = f64> {
-    (0..ROWS - 1).map(|row| bounds(row).1)
-}
-
-fn row(seconds: f64) -> usize {
-    let tenths = seconds * 1e4; // of a millisecond
-    if tenths < 1.0 {
-        return 0;
-    }
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "is within 0 and a hundred"
-    )]
-    let row = (tenths.log2() * 2.0).floor().clamp(0.0, 100.0) as usize + 1;
-    row.min(ROWS - 1)
-}
-
-/// The lower and upper bound of a row, in milliseconds.
-fn bounds(row: usize) -> (f64, f64) {
-    let bound = |row: usize| match u32::try_from(row) {
-        Ok(row) if row > 0 => 0.1 * 2_f64.powf(f64::from(row - 1) / 2.0),
-        _ => 0.0,
-    };
-    (bound(row), bound(row + 1))
 }
 
 fn place(at: u64) -> usize {

@@ -4,9 +4,12 @@
 //! A reader like the others, on the telemetry thread, so that a page needs no Prometheus. Memory is fixed: each route that
 //! was seen has a ring of seconds for its counts and a ring of ten-second slots for its latency, whose buckets grow by a
 //! quarter of an octave, so that a percentile is right to a tenth of its value; and a coarser hour (`hour`). Routes are
-//! known by name, so that a reload carries them over; one that nobody used for an hour goes when another comes.
+//! known by name, so that a reload carries them over; one that nobody used for an hour goes when another comes. Beside them
+//! stands the last minute of each way through the proxy (`minute`), for the traffic map.
 
+mod durations;
 mod hour;
+mod minute;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,10 +23,15 @@ use crate::telemetry::log;
 use crate::telemetry::reader::ReadRecords;
 
 use hour::Hour;
+use minute::Minute;
+pub use minute::{Part, Place};
 
 /// What each route did of late. A handle: clones share the figures.
 #[derive(Clone, Debug, Default)]
-pub struct LiveFigures(Arc<Mutex<BTreeMap<Box<str>, Figures>>>);
+pub struct LiveFigures {
+    routes: Arc<Mutex<BTreeMap<Box<str>, Figures>>>,
+    minute: Arc<Mutex<Minute>>,
+}
 
 /// What one route did of late.
 #[derive(Debug)]
@@ -92,7 +100,7 @@ impl LiveFigures {
         let first = (last + 1).saturating_sub(hour::SLOTS as u64);
         let (step, from) = (hour::STEP, first * hour::STEP);
         let mut out = format!("{{\"now\":{now},\"step\":{step},\"from\":{from}");
-        list(&mut out, "scale_ms", hour::scale(), |out, bound| {
+        list(&mut out, "scale_ms", durations::scale(), |out, bound| {
             let _ = write!(out, "{bound:.3}"); // a string takes everything
         });
         out.push_str(",\"routes\":[");
@@ -111,12 +119,24 @@ impl LiveFigures {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Figures>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has gone which way in the last minute, `now` after 1970: how many seconds were counted, and the parts of the
+    /// map. Routes and their listeners count exchanges, upstreams and endpoints attempts.
+    #[must_use]
+    pub fn map(&self, now: Duration) -> (u64, Vec<Part>) {
+        self.minute().parts(now.as_secs())
+    }
+
+    fn minute(&self) -> MutexGuard<'_, Minute> {
+        self.minute.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ReadRecords for LiveFigures {
     fn read(&mut self, batch: &Batch) {
+        self.minute().read(batch);
         let mut routes = self.lock();
         for record in &batch.records {
             let route = record

@@ -137,3 +137,53 @@ fn the_hour_keeps_each_slot_with_its_failures_and_durations() {
     assert!(requests.iter().all(|count| count == 0));
     assert_eq!(gone["routes"][0]["failures"], serde_json::json!({}));
 }
+
+#[test]
+fn the_map_counts_each_way_through_the_proxy_and_forgets_it_after_a_minute() {
+    let mut figures = LiveFigures::default();
+    let plan = Arc::new(plan(&["checkout", "web"]));
+    let mut records: Vec<_> = (0..30).map(|_| record(Some(0))).collect();
+    for one in records.iter_mut().take(10) {
+        one.status = 503;
+        if let Some(attempt) = &mut one.first {
+            (attempt.status, attempt.endpoint) = (Some(503), 1);
+        }
+    }
+    records.push(record(Some(1)));
+    records.push(record(None));
+    let batch = batch(&plan, records);
+    figures.read(&batch);
+    let last = batch.records.last().expect("one");
+    let ended = batch.wall.unix(last.started + last.duration());
+    let (seconds, parts) = figures.map(ended);
+    assert!((1..=2).contains(&seconds), "{seconds}");
+    let counted = |place: &Place| {
+        let part = parts.iter().find(|it| it.place == *place);
+        part.map(|it| (it.count, it.errors))
+    };
+    let text = str::to_owned;
+    let listener = Place::Listener(text("public"));
+    assert_eq!(counted(&listener), Some((32, 10)));
+    assert_eq!(counted(&Place::Route(text("checkout"))), Some((30, 10)));
+    let entered = Place::ListenerRoute(text("public"), text("_unmatched"));
+    assert_eq!(counted(&entered), Some((1, 0)));
+    let upstream = plan.upstreams[0].name.as_str();
+    let bad = plan.upstreams[0].endpoints[1].address.to_string();
+    let at = Place::Endpoint(text(upstream), bad.clone());
+    assert_eq!(counted(&at), Some((10, 10)));
+    let way = Place::RouteEndpoint(text("checkout"), text(upstream), bad);
+    assert_eq!(counted(&way), Some((10, 10)));
+    assert!(parts.iter().all(|it| it.p99_ms >= it.p50_ms));
+
+    // A reload carries it over by name; after a minute it is gone.
+    let again = Arc::new((*plan).clone());
+    let more = super::super::fixture::batch(&again, vec![record(Some(0))]);
+    figures.read(&more);
+    let (_, parts) = figures.map(ended);
+    let route = parts
+        .iter()
+        .find(|it| it.place == Place::Route(text("checkout")));
+    assert_eq!(route.map(|it| it.count), Some(31));
+    let (_, parts) = figures.map(ended + Duration::from_secs(75));
+    assert!(parts.is_empty(), "{parts:?}");
+}

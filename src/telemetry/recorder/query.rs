@@ -29,6 +29,8 @@ pub struct Query {
     pub until: Option<Duration>,
     /// What else must hold.
     pub filter: Option<Filter>,
+    /// The slowest of those that match, the slowest first, instead of the newest.
+    pub slowest: bool,
     /// The most answers.
     pub limit: Option<usize>,
 }
@@ -39,7 +41,7 @@ pub const MOST_ANSWERS: usize = 1_000;
 // === impl Recorder: its answers ===
 
 impl Recorder {
-    /// The exchanges that match, the newest first: `{"exchanges": [...]}`.
+    /// The exchanges that match, the newest first or the slowest: `{"exchanges": [...]}`.
     #[must_use]
     pub fn query(&self, query: &Query) -> Vec<u8> {
         let mut out = b"{\"exchanges\":[".to_vec();
@@ -68,11 +70,14 @@ impl Recorder {
         Some(out)
     }
 
-    /// The exchanges that match, the newest first. Without a limit all of them: they stay in memory as long as the answer
-    /// does.
+    /// The exchanges that match, the newest first or the slowest. Without a limit all of them: they stay in memory as long
+    /// as the answer does.
     #[must_use]
     pub fn find(&self, query: &Query) -> Vec<Arc<Kept>> {
         let limit = query.limit.unwrap_or(usize::MAX);
+        if query.slowest {
+            return self.slowest(query, limit);
+        }
         let mut found: Vec<Arc<Kept>> = Vec::new();
         if limit == 0 {
             return found;
@@ -96,6 +101,31 @@ impl Recorder {
         older.sort_unstable_by_key(|kept| std::cmp::Reverse(kept.number));
         older.truncate(limit - found.len());
         found.append(&mut older);
+        found
+    }
+
+    /// All are looked at, and never more than twice the limit kept at once.
+    fn slowest(&self, query: &Query, limit: usize) -> Vec<Arc<Kept>> {
+        let mut found: Vec<Arc<Kept>> = Vec::new();
+        let cut = |found: &mut Vec<Arc<Kept>>| {
+            found.sort_unstable_by_key(|kept| std::cmp::Reverse((kept.record.pace(), kept.number)));
+            found.dedup_by_key(|kept| kept.number); // two rings may hold one
+            found.truncate(limit);
+        };
+        let mut take = |kept: &Arc<Kept>| {
+            if query.takes(kept) {
+                found.push(Arc::clone(kept));
+                if found.len() / 2 >= limit {
+                    cut(&mut found);
+                }
+            }
+        };
+        let below = self.each_recent(&mut |kept| {
+            take(kept);
+            true
+        });
+        self.each_other(below, &mut take);
+        cut(&mut found);
         found
     }
 }
