@@ -1,4 +1,4 @@
-//! `/api/v1/exchanges` and `/api/v1/exchanges/{trace_id}`: the flight recorder.
+//! `/api/v1/exchanges`, `/api/v1/exchanges/{trace_id}` and `…/explain`: the flight recorder.
 //!
 //! Without a `limit` the newest hundred: a page that polls each second should not carry a thousand records each time.
 
@@ -50,6 +50,27 @@ pub(super) fn one(sources: &Sources, trace_id: &str) -> Reply {
         Some(exchange) => reply::json(exchange),
         None => unknown("the recorder keeps no exchange of this trace"),
     }
+}
+
+/// Why the exchange of one trace went its way.
+pub(super) fn explain(sources: &Sources, trace_id: &str) -> Reply {
+    let unknown = |detail: &str| reply::problem(StatusCode::NOT_FOUND, detail, Value::Null);
+    let Some(wanted) = read_trace_id(trace_id) else {
+        return unknown("a trace id is 32 hexadecimal digits");
+    };
+    let found = sources.recorder.find(&Query {
+        trace_id: Some(wanted),
+        limit: Some(1),
+        ..Query::default()
+    });
+    let Some(kept) = found.first() else {
+        return unknown("the recorder keeps no exchange of this trace");
+    };
+    let mut answer = (sources.explain)(&kept.plan, &kept.record);
+    let (_, in_force) = sources.running.plan();
+    answer["trace_id"] = kept.record.trace.trace_id.to_string().into();
+    answer["generation_in_force"] = in_force.into();
+    reply::value(&answer)
 }
 
 /// What the recorder holds.

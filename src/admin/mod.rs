@@ -51,6 +51,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::config::{Name, Plan};
+use crate::exchange::Record;
 use crate::telemetry::Catalogue;
 use crate::telemetry::happened::Happened;
 use crate::telemetry::in_flight::InFlight;
@@ -93,6 +94,8 @@ pub struct Sources {
     pub log_levels: Arc<LogLevels>,
     /// What calls can make the process do.
     pub control: Arc<dyn Control>,
+    /// Why a recorded exchange went its way, under the plan that it ran under. Takes a look at every route of it.
+    pub explain: fn(&Plan, &Record) -> serde_json::Value,
     /// What runs now.
     pub running: Arc<dyn Running>,
 }

@@ -46,6 +46,7 @@ enum Page<'a> {
     Dashboard(&'static dashboard::File),
     Exchanges,
     Exchange(&'a str),
+    Explain(&'a str),
     Recorder,
     Dump,
     InFlight,
@@ -77,13 +78,14 @@ enum Act {
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 24] = [
+const PATHS: [&str; 25] = [
     "/",
     "/metrics",
     "/livez",
     "/readyz",
     "/api/v1/exchanges",
     "/api/v1/exchanges/{trace_id}",
+    "/api/v1/exchanges/{trace_id}/explain",
     "/api/v1/inflight",
     "/api/v1/recorder",
     "/api/v1/recorder/dump",
@@ -207,6 +209,7 @@ impl Pages {
         let answer = || match page {
             Page::Exchanges => exchanges::list(&self.sources, query),
             Page::Exchange(trace_id) => exchanges::one(&self.sources, trace_id),
+            Page::Explain(trace_id) => exchanges::explain(&self.sources, trace_id),
             Page::InFlight => in_flight::page(&self.sources, query),
             Page::Recorder => exchanges::figures(&self.sources),
             Page::Upstreams => upstreams::page(&self.sources),
@@ -266,6 +269,10 @@ impl<'a> Page<'a> {
             "/api/v1/drain" => Self::Drain,
             _ => match path.strip_prefix("/api/v1/exchanges/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => Self::Exchange(id),
+                Some(rest) => match rest.strip_suffix("/explain") {
+                    Some(id) if !id.is_empty() && !id.contains('/') => Self::Explain(id),
+                    _ => return None,
+                },
                 None if endpoint::named(path).is_some() => Self::Endpoint,
                 _ => Self::Dashboard(dashboard::file(path)?),
             },
@@ -286,6 +293,7 @@ impl<'a> Page<'a> {
             Self::Dashboard(file) => file.path,
             Self::Exchanges => "/api/v1/exchanges",
             Self::Exchange(_) => "/api/v1/exchanges/{trace_id}",
+            Self::Explain(_) => "/api/v1/exchanges/{trace_id}/explain",
             Self::InFlight => "/api/v1/inflight",
             Self::Recorder => "/api/v1/recorder",
             Self::Dump => "/api/v1/recorder/dump",

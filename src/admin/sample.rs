@@ -109,6 +109,7 @@ impl Sample {
             )],
             log_levels: LogLevels::detached(),
             control: Arc::new(NoControl),
+            explain: |_, _| serde_json::json!({}),
             running: Arc::new(Fixed(Arc::clone(&plan))),
         };
         Self {

@@ -36,6 +36,7 @@ pub(super) fn of(
         listeners,
         log_levels: Arc::clone(telemetry.log_levels()),
         control,
+        explain: crate::explain::recorded,
         running: Arc::new(InForce(Arc::clone(graph), team.clone())),
     }
 }

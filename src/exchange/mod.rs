@@ -46,7 +46,7 @@ pub use look::{LiveConnection, LiveExchange, look_at, oldest};
 pub use on_worker::{OnThisWorker, StreamsOnThisWorker};
 pub use outcome::{Outcome, Side};
 pub use phase::{PHASES, Phase, PhaseTimes};
-pub use record::{KeepReason, KnownMethod, Protocol, Record, Text, Words};
+pub use record::{CutWords, KeepReason, KnownMethod, Protocol, Record, Text, Words};
 pub use serve::{Arrival, AttemptFault, AttemptRequest, Request, Response, Serve, ServeAttempt};
 pub use state::{LimitNote, LimitStates, Timeout};
 pub use tls::{ClientCertificate, ClientFields, TlsFacts, TlsVersion};

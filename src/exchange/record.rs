@@ -163,6 +163,17 @@ pub struct Words<'a> {
     pub method: &'a str,
 }
 
+/// Which words of a [`Text`] may have been cut, of those that routing looks at. A host that is routed by is never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutWords {
+    /// The path.
+    pub path: bool,
+    /// The query.
+    pub query: bool,
+    /// The method.
+    pub method: bool,
+}
+
 /// The longest that each of [`Words`] may be, in its order, in bytes.
 const CAPS: [usize; 6] = [255, 8192, 4096, 512, 128, 64];
 
@@ -359,6 +370,20 @@ impl Text {
         Self {
             buffer: buffer.into_boxed_str(),
             ends,
+        }
+    }
+
+    /// Which of them may have been cut; the others are whole.
+    #[must_use]
+    pub fn cut(&self) -> CutWords {
+        let words = self.words();
+        // A character of four bytes that does not fit leaves up to three of the cap.
+        let is_cut = |word: &str, cap: usize| word.len() + 3 >= cap;
+        let [_, path, query, _, _, method] = CAPS;
+        CutWords {
+            path: is_cut(words.path, path),
+            query: is_cut(words.query, query),
+            method: is_cut(words.method, method),
         }
     }
 

@@ -7,6 +7,7 @@
 //! reasons   why each other route lost, in sentences
 //! settings  what the route's configuration says: limits, times, retries, upstreams
 //! page      the answer as people read it
+//! recorded  the same of an exchange that has ended, from its record alone
 //! ```
 //!
 //! No port is opened and nothing is sent. The decisions are made by the layers themselves ([`way`]): a second matcher
@@ -16,6 +17,7 @@
 mod page;
 mod question;
 mod reasons;
+mod recorded;
 mod settings;
 mod way;
 
@@ -25,6 +27,7 @@ use serde_json::{Value, json};
 pub use page::draw;
 pub use question::{Question, QuestionError};
 pub use reasons::Lost;
+pub use recorded::recorded;
 
 use self::way::Way;
 use crate::config::{Listener, Plan};

@@ -1,8 +1,7 @@
 //! The answer as people read it: the verdict first, then the way to it.
 
-use std::fmt::Write as _;
-
 use super::{Answer, Explanation};
+use crate::config::harmless;
 
 const RED: &str = "\u{1b}[31m";
 const GREEN: &str = "\u{1b}[32m";
@@ -152,19 +151,4 @@ impl Page {
             self.line(&format!("  {:<15} {asks}", ""));
         }
     }
-}
-
-/// A stranger's text that leaves the terminal as it is: control characters and those that turn the line around are
-/// written as their numbers.
-fn harmless(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for it in text.chars() {
-        let turns = matches!(it, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if turns || it.is_control() {
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(it)); // a text takes everything
-        } else {
-            out.push(it);
-        }
-    }
-    out
 }

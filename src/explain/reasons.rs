@@ -1,11 +1,12 @@
 //! Why each other route lost, in sentences. What a field or a parameter must be is not repeated: it may be a secret.
 
+use http::HeaderName;
 use http::request::Parts;
 
 use crate::config::{HostPattern, Match, PathPattern, Route};
 use crate::proxy::route::asked_host;
 use crate::proxy::route::matcher::{Asked, Mismatch};
-use crate::proxy::route::ruling::{Decider, Verdict, rulings};
+use crate::proxy::route::ruling::{Decider, Ruling, Verdict, rulings};
 use crate::proxy::sanitize::host::LONGEST;
 
 /// A route that does not take the request.
@@ -15,7 +16,8 @@ pub struct Lost {
     pub route: String,
     /// What it asks for, in words.
     pub route_match: String,
-    /// The first condition that is not met (`host`, `path`, `method`, `grpc`, `header`, `query`), or `less_specific`.
+    /// The first condition that is not met (`host`, `path`, `method`, `grpc`, `header`, `query`), or `less_specific`; of a
+    /// recorded exchange `unknown` as well.
     pub reason: &'static str,
     /// Why.
     pub detail: String,
@@ -36,13 +38,26 @@ pub(super) fn others(routes: &[Route], head: &Parts) -> Vec<Lost> {
         method: &head.method,
         headers: &head.headers,
     };
-    let ruled = rulings(routes, &asked).into_iter();
-    let lost = ruled.filter_map(|ruling| {
+    lost(routes, rulings(routes, &asked), &asked, &[])
+}
+
+/// What was ruled, in sentences; not of the route that takes it. `kept` are the fields that a recorder keeps.
+pub(super) fn lost(
+    routes: &[Route],
+    ruled: Vec<Ruling>,
+    asked: &Asked<'_>,
+    kept: &[HeaderName],
+) -> Vec<Lost> {
+    let lost = ruled.into_iter().filter_map(|ruling| {
         let route = routes.get(ruling.route)?;
         let (reason, detail) = match &ruling.verdict {
             Verdict::Wins => return None,
             Verdict::Loses { to, by } => ("less_specific", beaten(routes.get(*to)?, *by)),
-            Verdict::Fails(why) => (word(why), missed(&route.matches, why, &asked)),
+            Verdict::Fails(why) => (word(why), missed(&route.matches, why, asked)),
+            Verdict::Unsure { open, beaten } => {
+                let beaten = beaten.and_then(|(to, by)| Some((routes.get(to)?, by)));
+                ("unknown", unsure(open, beaten, kept))
+            }
         };
         Some(Lost {
             route: route.name.to_string(),
@@ -52,6 +67,51 @@ pub(super) fn others(routes: &[Route], head: &Parts) -> Vec<Lost> {
         })
     });
     lost.collect()
+}
+
+fn unsure(open: &[Mismatch], beaten: Option<(&Route, Decider)>, kept: &[HeaderName]) -> String {
+    let what: Vec<String> = open.iter().map(|it| not_recorded(it, kept)).collect();
+    let what = match what.as_slice() {
+        [] => "what was recorded fits, so the proxy routed on something else than was recorded"
+            .to_owned(),
+        _ => what.join(", "),
+    };
+    let so = match beaten {
+        Some((by_whom, by)) => format!(
+            "with it {} would win all the same: {}",
+            by_whom.name,
+            why(by)
+        ),
+        None if open.is_empty() => return format!("unknown: {what}"),
+        None => "with it this route would have taken the request, so it was not met".to_owned(),
+    };
+    format!("unknown: {what}; {so}")
+}
+
+/// What the record cannot tell.
+pub(super) fn not_recorded(why: &Mismatch, kept: &[HeaderName]) -> String {
+    match why {
+        Mismatch::Header(name) if kept.contains(name) => {
+            format!("header {name} was recorded cut, or as several lines in one")
+        }
+        Mismatch::Header(name) => format!("header {name} was not recorded"),
+        Mismatch::Query(name) => format!("the query was cut before {name}"),
+        Mismatch::Host => "the host was cut".to_owned(),
+        Mismatch::Path => "the path was cut".to_owned(),
+        Mismatch::Method => "the method was cut".to_owned(),
+        Mismatch::Grpc => "the content-type was not recorded".to_owned(),
+    }
+}
+
+fn why(by: Decider) -> &'static str {
+    match by {
+        Decider::Host => "it names the host more exactly",
+        Decider::Path => "it names the path more exactly",
+        Decider::Method => "it names methods as well",
+        Decider::Headers => "it asks for more header fields",
+        Decider::Query => "it asks for more query parameters",
+        Decider::Name => "it comes first in the alphabet",
+    }
 }
 
 fn beaten(by_whom: &Route, by: Decider) -> String {

@@ -4,12 +4,14 @@
 //! port       an answer of the admin port, over HTTP
 //! dump       an exchange of a file that the flight recorder has written
 //! waterfall  an exchange as people read it
+//! decisions  why it went that way, as people read it
 //! why        what sets exchanges apart, as people read it
 //! ```
 //!
 //! What is shown is made of the JSON that everybody can ask for: this room knows nothing of the proxy's inside, so that it
 //! can look at another version of it. Every text in it may be a stranger's, and is made harmless for the terminal here.
 
+mod decisions;
 mod dump;
 mod port;
 mod waterfall;
@@ -138,7 +140,17 @@ pub fn trace(options: &TraceOptions) -> Result<(), TopError> {
     let Ok(exchange) = serde_json::from_slice(&text) else {
         return Err(TopError::NoExchange { place });
     };
-    Ok(out.write_all(waterfall::draw(&exchange, is_coloured).as_bytes())?)
+    out.write_all(waterfall::draw(&exchange, is_coloured).as_bytes())?;
+    // A file has no configuration to judge by, and an older proxy does not know the question.
+    if options.file.is_none() {
+        let path = format!("/api/v1/exchanges/{id}/explain");
+        let told = port::get(&options.admin, &path, options.token_file.as_deref())?;
+        let told = told.and_then(|text| serde_json::from_slice(&text).ok());
+        if let Some(told) = told {
+            out.write_all(decisions::draw(&told, is_coloured).as_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 /// Prints what sets the exchanges that match apart.

@@ -94,7 +94,7 @@ fn refused(admin: &str, status: StatusCode, body: &[u8]) -> PortError {
     PortError::Refused {
         address: admin.to_owned(),
         status,
-        detail: super::waterfall::harmless(&detail.unwrap_or_default()),
+        detail: crate::config::harmless(&detail.unwrap_or_default()),
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Plain columns, 100 wide at most where the texts allow it; times are UTC and milliseconds since the first byte.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
+
+use crate::config::harmless;
 
 /// How wide a bar is, in characters.
 const BAR: usize = 40;
@@ -295,23 +295,6 @@ fn text(value: &Value) -> String {
         Value::Bool(flag) => flag.to_string(),
         _ => String::new(),
     }
-}
-
-/// A text with nothing in it that steers a terminal or turns what follows round.
-pub(super) fn harmless(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for it in text.chars() {
-        match it {
-            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(it)); // a text takes everything
-            }
-            it if it.is_control() => {
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(it));
-            }
-            it => out.push(it),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::waterfall::harmless;
+use crate::config::harmless;
 
 /// How wide the longest bar is.
 const BAR: usize = 20;

@@ -1,5 +1,7 @@
 //! `sightglass explain`: what would become of a request, by the real binary and without a port.
 
+mod recorded;
+
 use std::process::Output;
 
 use serde_json::{Value, json};

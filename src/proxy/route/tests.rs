@@ -301,6 +301,7 @@ fn what_made_another_route_more_specific_is_told() {
             assert_eq!(*why, Mismatch::Path);
             (it.route, "fails")
         }
+        Verdict::Unsure { .. } => unreachable!("all is known"),
     });
     assert_eq!(
         told.collect::<Vec<_>>(),
