@@ -37,6 +37,7 @@ mod reply;
 mod routes;
 mod scrape;
 mod slo;
+mod stream;
 mod upstreams;
 mod verdict;
 mod why;

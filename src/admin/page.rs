@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::control::Call;
 use super::process::Since;
 use super::reply::{self, Reply};
+use super::stream::Streams;
 use super::{
     Access, Readiness, Sources, books, configuration, control, dashboard, dump, endpoint, events,
     exchanges, history, in_flight, log_level, map, process, routes, scrape, slo, upstreams,
@@ -34,6 +35,7 @@ pub(super) struct Pages {
     since: Since,
     scrapes: Arc<Semaphore>,
     questions: Arc<Semaphore>,
+    pub(super) streams: Streams,
 }
 
 /// One of the pages.
@@ -117,6 +119,7 @@ impl Pages {
             since: Since::now(),
             scrapes: Arc::new(Semaphore::new(1)),
             questions: Arc::new(Semaphore::new(2)),
+            streams: Streams::new(),
         })
     }
 

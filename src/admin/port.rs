@@ -149,6 +149,7 @@ async fn accept(socket: TcpListener, pages: Arc<Pages>, mut ended: watch::Receiv
         });
     }
     drop(socket);
+    pages.streams.end();
     let all = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(GRACE, all).await; // what is left goes with the set
 }

@@ -13,12 +13,19 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::{Value, json};
 
-/// An answer.
-pub(super) type Reply = Response<Whole>;
+use super::stream::{Feed, Pieces, Streams};
 
-/// A body that is there at once.
-#[derive(Debug, Default)]
-pub(super) struct Whole(Bytes);
+/// An answer.
+pub(super) type Reply = Response<Content>;
+
+/// A body.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// It is there at once.
+    Whole(Bytes),
+    /// It goes on while somebody looks.
+    Stream(Pieces),
+}
 
 /// What a page may load: its own style and script, and answers of this port. Nothing inline and nothing of another host,
 /// so that text of a request that ended up in the page could still do nothing.
@@ -32,12 +39,16 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 
 /// An answer of this type.
 pub(super) fn of(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    with(StatusCode::OK, content_type, body.into())
+    with(StatusCode::OK, content_type, Content::Whole(body.into()))
 }
 
 /// Plain text.
 pub(super) fn text(status: StatusCode, body: String) -> Reply {
-    with(status, "text/plain; charset=utf-8", body.into())
+    with(
+        status,
+        "text/plain; charset=utf-8",
+        Content::Whole(body.into()),
+    )
 }
 
 /// JSON that is written already.
@@ -48,6 +59,21 @@ pub(super) fn json(body: Vec<u8>) -> Reply {
 /// JSON of a value.
 pub(super) fn value(value: &Value) -> Reply {
     json(value.to_string().into_bytes())
+}
+
+/// Events that go on (`text/event-stream`), and where they are fed; 503 where too many look already.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the live pages are built upon it")
+)]
+pub(super) fn events(streams: &Streams) -> Result<(Feed, Reply), Box<Reply>> {
+    let Some((feed, pieces)) = streams.open() else {
+        let detail = "as many streams are open as there may be";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        return Err(Box::new(problem(status, detail, Value::Null)));
+    };
+    let content = Content::Stream(pieces);
+    Ok((feed, with(StatusCode::OK, "text/event-stream", content)))
 }
 
 /// A problem document (RFC 9457), with members of its own.
@@ -64,7 +90,7 @@ pub(super) fn problem(status: StatusCode, detail: impl Into<String>, more: Value
     with(
         status,
         "application/problem+json",
-        members.to_string().into(),
+        Content::Whole(members.to_string().into()),
     )
 }
 
@@ -78,8 +104,8 @@ pub(super) fn wrong_method(allowed: &'static str) -> Reply {
     reply
 }
 
-fn with(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
-    let mut reply = Response::new(Whole(body));
+fn with(status: StatusCode, content_type: &'static str, body: Content) -> Reply {
+    let mut reply = Response::new(body);
     *reply.status_mut() = status;
     let is_page = content_type.starts_with("text/html");
     let policy = if is_page { PAGE_POLICY } else { DATA_POLICY };
@@ -99,25 +125,33 @@ fn with(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
     reply
 }
 
-// === impl Whole ===
+// === impl Content ===
 
-impl Body for Whole {
+impl Body for Content {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = std::mem::take(&mut self.get_mut().0);
-        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+        match self.get_mut() {
+            Self::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Self::Stream(pieces) => pieces.poll_piece(context),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.len() as u64)
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(_) => SizeHint::default(),
+        }
     }
 }
