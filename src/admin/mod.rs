@@ -26,6 +26,7 @@ mod exchanges;
 mod health;
 mod history;
 mod in_flight;
+mod live;
 mod log_level;
 mod map;
 mod moment;

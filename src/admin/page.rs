@@ -20,7 +20,7 @@ use super::reply::{self, Reply};
 use super::stream::Streams;
 use super::{
     Access, Readiness, Sources, books, configuration, control, dashboard, dump, endpoint, events,
-    exchanges, history, in_flight, log_level, map, process, routes, scrape, slo, upstreams,
+    exchanges, history, in_flight, live, log_level, map, process, routes, scrape, slo, upstreams,
     verdict, why,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
@@ -32,10 +32,11 @@ pub(super) struct Pages {
     pub(super) access: Access,
     pub(super) readiness: Readiness,
     pub(super) sources: Sources,
-    since: Since,
+    pub(super) since: Since,
     scrapes: Arc<Semaphore>,
     questions: Arc<Semaphore>,
     pub(super) streams: Streams,
+    pub(super) rounds: live::Rounds,
 }
 
 /// One of the pages.
@@ -56,6 +57,7 @@ enum Page<'a> {
     Endpoint,
     Routes,
     History,
+    Live,
     Map,
     Slo,
     Verdict,
@@ -80,7 +82,7 @@ enum Act {
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 25] = [
+const PATHS: [&str; 26] = [
     "/",
     "/metrics",
     "/livez",
@@ -95,6 +97,7 @@ const PATHS: [&str; 25] = [
     "/api/v1/upstreams/{name}/endpoints/{address}",
     "/api/v1/routes",
     "/api/v1/history",
+    "/api/v1/live",
     "/api/v1/map",
     "/api/v1/slo",
     "/api/v1/verdict",
@@ -120,6 +123,7 @@ impl Pages {
             scrapes: Arc::new(Semaphore::new(1)),
             questions: Arc::new(Semaphore::new(2)),
             streams: Streams::new(),
+            rounds: live::Rounds::new(),
         })
     }
 
@@ -150,6 +154,7 @@ impl Pages {
             Page::Livez => self.readiness.livez(),
             Page::Readyz => self.readiness.readyz(),
             Page::Dashboard(file) => dashboard::page(file),
+            Page::Live => live::stream(&self),
             Page::Metrics => {
                 let scrapes = Arc::clone(&self.scrapes);
                 beside(scrapes, move || {
@@ -259,6 +264,7 @@ impl<'a> Page<'a> {
             "/api/v1/upstreams" => Self::Upstreams,
             "/api/v1/routes" => Self::Routes,
             "/api/v1/history" => Self::History,
+            "/api/v1/live" => Self::Live,
             "/api/v1/map" => Self::Map,
             "/api/v1/slo" => Self::Slo,
             "/api/v1/verdict" => Self::Verdict,
@@ -304,6 +310,7 @@ impl<'a> Page<'a> {
             Self::Endpoint => "/api/v1/upstreams/{name}/endpoints/{address}",
             Self::Routes => "/api/v1/routes",
             Self::History => "/api/v1/history",
+            Self::Live => "/api/v1/live",
             Self::Map => "/api/v1/map",
             Self::Slo => "/api/v1/slo",
             Self::Verdict => "/api/v1/verdict",

@@ -62,10 +62,6 @@ pub(super) fn value(value: &Value) -> Reply {
 }
 
 /// Events that go on (`text/event-stream`), and where they are fed; 503 where too many look already.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the live pages are built upon it")
-)]
 pub(super) fn events(streams: &Streams) -> Result<(Feed, Reply), Box<Reply>> {
     let Some((feed, pieces)) = streams.open() else {
         let detail = "as many streams are open as there may be";
@@ -74,6 +70,14 @@ pub(super) fn events(streams: &Streams) -> Result<(Feed, Reply), Box<Reply>> {
     };
     let content = Content::Stream(pieces);
     Ok((feed, with(StatusCode::OK, "text/event-stream", content)))
+}
+
+/// The body of an answer that is there at once.
+pub(super) fn whole(reply: Reply) -> Bytes {
+    match reply.into_body() {
+        Content::Whole(bytes) => bytes,
+        Content::Stream(_) => Bytes::new(),
+    }
 }
 
 /// A problem document (RFC 9457), with members of its own.

@@ -84,7 +84,6 @@ impl Feed {
     ///
     /// # Errors
     /// Where nobody reads any more: then the feed is to be dropped.
-    #[cfg_attr(not(test), expect(dead_code, reason = "live pages are to feed it"))]
     pub(super) async fn send(&self, piece: Bytes) -> Result<(), Gone> {
         self.give(piece, UNTAKEN).await
     }

@@ -2,13 +2,14 @@
 
 mod access;
 mod control;
+mod live;
 
 use serde_json::{Value, json};
 
 use super::rig::{Client, Collector, Config, Gate, Proxy, Response, Script, Upstream, get, reply};
 
 /// Every page, and the type that it has.
-const PAGES: [(&str, &str); 16] = [
+const PAGES: [(&str, &str); 19] = [
     ("/", "text/html; charset=utf-8"),
     ("/style.css", "text/css; charset=utf-8"),
     ("/app.js", "text/javascript; charset=utf-8"),
@@ -21,6 +22,9 @@ const PAGES: [(&str, &str); 16] = [
     ("/api/v1/recorder", "application/json"),
     ("/api/v1/upstreams", "application/json"),
     ("/api/v1/routes", "application/json"),
+    ("/api/v1/map", "application/json"),
+    ("/api/v1/history", "application/json"),
+    ("/api/v1/events", "application/json"),
     ("/api/v1/telemetry", "application/json"),
     ("/api/v1/slo", "application/json"),
     ("/api/v1/config", "application/json"),

@@ -1,8 +1,8 @@
 //! Clients and services that we did not write, through the proxy: curl, h2load, Python's http.server and grpcio;
-//! [`sockets`] has the
-//! WebSockets, [`browser`] Chromium.
+//! [`sockets`] has the WebSockets, [`browser`] Chromium, [`dashboard`] what Chromium makes of the admin port's page.
 
 mod browser;
+mod dashboard;
 mod sockets;
 
 use std::io::{BufRead, BufReader};
@@ -68,6 +68,27 @@ pub(super) fn python_with(module: &str) -> Option<PathBuf> {
     let is_required = std::env::var_os("SIGHTGLASS_REQUIRE_PARTNERS").is_some_and(|it| it == "1");
     assert!(!is_required, "python3 has no {module}");
     eprintln!("skipped: python3 has no {module}");
+    None
+}
+
+/// A Node that has these modules, which `NODE_PATH` leads to; none, with a line on stderr, where there is none and none is
+/// required.
+pub(super) fn node_with(modules: &[&str]) -> Option<PathBuf> {
+    let node = partner("node")?;
+    let script: String = modules
+        .iter()
+        .map(|module| format!("require('{module}');"))
+        .collect();
+    let tried = Command::new(&node)
+        .args(["-e", &script])
+        .stderr(Stdio::null())
+        .status();
+    if tried.is_ok_and(|status| status.success()) {
+        return Some(node);
+    }
+    let is_required = std::env::var_os("SIGHTGLASS_REQUIRE_PARTNERS").is_some_and(|it| it == "1");
+    assert!(!is_required, "node has no {modules:?}");
+    eprintln!("skipped: node has no {modules:?}");
     None
 }
 

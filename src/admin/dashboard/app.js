@@ -1,4 +1,4 @@
-// The page's round: what is asked each second, and what the person does. Loaded last.
+// The page's round: what is told or asked each second, and what the person does. Loaded last.
 "use strict";
 
 const EVERY = 1000;
@@ -43,10 +43,37 @@ async function drawNow(round) {
 
 const ROUND = ["routes", "upstreams", "telemetry", "process", "verdict", "map"];
 
+// === Live ===
+
+// The proxy tells a round a second for as long as the page is looked at. Where it does not (too many look, or something
+// between does not let events through) the page asks for the same by itself.
+const FRESH = 2500, AGAIN = 10000;
+let live = null, told = null, toldAt = 0;
+
+function listen() {
+  if (document.hidden || (live && live.readyState !== EventSource.CLOSED)) return;
+  live = new EventSource("/api/v1/live");
+  live.addEventListener("round", ({ data }) => {
+    [told, toldAt] = [JSON.parse(data), performance.now()];
+    tick();
+  });
+  live.addEventListener("error", () => {
+    told = null;
+    if (live.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN);
+  });
+}
+
+const isTold = () => told !== null && performance.now() - toldAt < FRESH;
+
+async function askRound() {
+  if (isTold()) return told;
+  const answers = await Promise.all(ROUND.map((page) => ask("/api/v1/" + page)));
+  return Object.fromEntries(ROUND.map((page, at) => [page, answers[at]]));
+}
+
 async function askAll() {
   try {
-    const answers = await Promise.all(ROUND.map((page) => ask("/api/v1/" + page)));
-    await drawNow(Object.fromEntries(ROUND.map((page, at) => [page, answers[at]])));
+    await drawNow(await askRound());
     lostSince = null;
   } catch (error) {
     lostSince = lostSince || new Date();
@@ -69,11 +96,11 @@ async function tick() {
   isAsking = true;
   const begun = performance.now();
   try { await askAll(); } finally { isAsking = false; }
-  if (!document.hidden) timer = setTimeout(tick, Math.max(100, EVERY - (performance.now() - begun)));
+  if (!document.hidden) timer = setTimeout(tick, isTold() ? FRESH : Math.max(100, EVERY - (performance.now() - begun)));
 }
 
 addEventListener("hashchange", () => { readView(); drawViews(); drawDetail(); drawHold(); drawWhy(); drawHour(); tick(); });
-document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
+document.addEventListener("visibilitychange", () => { if (document.hidden) { live?.close(); told = null; } else { listen(); tick(); } });
 $("detail").addEventListener("close", () => { if (view.trace) go({ trace: "" }); });
 $("detail").addEventListener("click", (event) => { if (event.target === $("detail") && event.offsetX < 0) $("detail").close(); });
 $("filters").addEventListener("change", (event) => go({ [event.target.name]: event.target.value.trim() }));
@@ -90,4 +117,5 @@ document.querySelector(".skip").addEventListener("click", (event) => { event.pre
 readView();
 drawViews();
 drawWhy();
+listen();
 tick();

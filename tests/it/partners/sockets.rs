@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::super::rig::partner::partner;
 use super::super::rig::{Authority, Config, Proxy};
-use super::{Served, output, python_with};
+use super::{Served, node_with, output, python_with};
 
 /// Sends back what it gets, compressed where the client offers that.
 pub(super) const PYTHON_SERVER: &str = "import websockets.sync.server as ws
@@ -53,19 +52,6 @@ socket.on('message', (data, binary) => {
 socket.on('close', (code) => console.log(socket.protocol, heard.sort().join(', '), code));
 socket.on('error', (error) => { console.error(error); process.exit(1); });";
 
-/// A Node that has ws, which `NODE_PATH` leads to.
-fn node() -> Option<PathBuf> {
-    let node = partner("node")?;
-    let has = Command::new(&node).args(["-e", "require('ws')"]).output();
-    if has.is_ok_and(|tried| tried.status.success()) {
-        return Some(node);
-    }
-    let is_required = std::env::var_os("SIGHTGLASS_REQUIRE_PARTNERS").is_some_and(|it| it == "1");
-    assert!(!is_required, "node has no ws");
-    eprintln!("skipped: node has no ws");
-    None
-}
-
 fn assert_told(proxy: Proxy, count: usize) {
     for line in proxy.wait_log_lines(count) {
         assert_eq!(line["outcome"], "served", "{line}");
@@ -112,7 +98,7 @@ fn pythons_websockets_talk_through_it() {
 
 #[test]
 fn nodes_websockets_talk_through_it() {
-    let Some(node) = node() else {
+    let Some(node) = node_with(&["ws"]) else {
         return;
     };
     let served = Served::run(&node, &["-e", NODE_SERVER]);
@@ -124,7 +110,7 @@ fn nodes_websockets_talk_through_it() {
 
 #[test]
 fn each_talks_to_the_other_through_two_proxies_with_http2_between_them() {
-    let (Some(python), Some(node)) = (python_with("websockets"), node()) else {
+    let (Some(python), Some(node)) = (python_with("websockets"), node_with(&["ws"])) else {
         return;
     };
     let served = [
@@ -144,7 +130,7 @@ fn each_talks_to_the_other_through_two_proxies_with_http2_between_them() {
 /// Neither client knows RFC 8441: over HTTP/2 they go between the two proxies.
 #[test]
 fn over_tls_all_the_way_they_talk_too() {
-    let (Some(python), Some(node)) = (python_with("websockets"), node()) else {
+    let (Some(python), Some(node)) = (python_with("websockets"), node_with(&["ws"])) else {
         return;
     };
     let authority = Authority::new();

@@ -27,6 +27,27 @@ impl Chromium {
 
     /// Opens this page; of certificates it trusts the one with this key alone. None where it is not installed.
     pub(crate) fn open(url: &str, trusted: &Identity) -> Option<Self> {
+        let trust = format!(
+            "--ignore-certificate-errors-spki-list={}",
+            key_hash(trusted)
+        );
+        Self::start(&[&trust, url])
+    }
+
+    /// Without a page, but with its DevTools on a port of 127.0.0.1: their address. None where it is not installed.
+    pub(crate) fn with_dev_tools() -> Option<(Self, String)> {
+        let mut browser = Self::start(&["--remote-debugging-port=0", "about:blank"])?;
+        let address = browser.program.wait_ready(Self::PATIENCE, |program| {
+            let lines = program.stderr_lines();
+            let said = lines
+                .iter()
+                .find_map(|line| line.split_once("DevTools listening on "));
+            said.map(|(_, address)| address.trim().to_owned())
+        });
+        Some((browser, address))
+    }
+
+    fn start(args: &[&str]) -> Option<Self> {
         let path = partner("chromium")?;
         let profile = TempDir::new().expect("a temporary directory can be made");
         let mut command = Command::new(path);
@@ -46,11 +67,7 @@ impl Chromium {
                 "--enable-logging=stderr",
             ])
             .arg(format!("--user-data-dir={}", profile.path().display()))
-            .arg(format!(
-                "--ignore-certificate-errors-spki-list={}",
-                key_hash(trusted)
-            ))
-            .arg(url)
+            .args(args)
             // What it keeps outside its profile goes there too.
             .env("HOME", profile.path())
             .env("XDG_CONFIG_HOME", profile.path())

@@ -1,0 +1,207 @@
+//! The admin port's page in a real browser, with live traffic: every view shows what it is for, at the width of a desk and
+//! of a telephone, light and dark; nothing is asked of another host, nothing of traffic is live in it, and axe-core finds
+//! nothing that a person with a disability would stumble over.
+//!
+//! With `SIGHTGLASS_PICTURES` set to a folder the pictures are left there: `docs/pictures` comes from it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use super::super::rig::partner::Chromium;
+use super::super::rig::{Client, Config, Proxy, Upstream, reply};
+use super::{node_with, output};
+
+const LOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/partners/node/look.cjs");
+
+/// What a client may send as its name.
+const NASTY: &str = "\"><img src=x onerror=alert(1)><script>alert(2)</script>";
+
+/// A page that is looked at.
+struct View {
+    name: &'static str,
+    fragment: String,
+    /// What holds once it is drawn.
+    wait: &'static str,
+    /// Words that it has to show.
+    words: Vec<String>,
+}
+
+fn view(name: &'static str, fragment: &str, wait: &'static str, words: &[&str]) -> View {
+    View {
+        name,
+        fragment: fragment.to_owned(),
+        wait,
+        words: words.iter().map(|&word| word.to_owned()).collect(),
+    }
+}
+
+/// Ends the traffic, also where an assertion fails meanwhile.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Sends until it is told to end, some hundred requests a second.
+fn traffic(proxy: &Proxy, is_over: &AtomicBool) {
+    let mut client = Client::connect(proxy.public());
+    for number in 0..60_000_u32 {
+        if is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        let path = format!("/cart/{}?q=%3Cscript%3E", number % 100);
+        let fields = [("host", "shop.test"), ("user-agent", NASTY)];
+        client.request("GET", &path, &fields, b"");
+        client.read_response();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+/// Each view, with a failed exchange and the endpoint that fails.
+fn views(trace: &str, guilty: &str) -> Vec<View> {
+    vec![
+        view(
+            "now",
+            "",
+            "document.querySelectorAll('.node').length >= 4",
+            &["failing since", "status_500", "Take out"],
+        ),
+        view(
+            "why",
+            "#why=all",
+            "document.querySelectorAll('#why tr').length > 0",
+            &["What sets them apart", "endpoint"],
+        ),
+        view(
+            "hour",
+            "#hour=all",
+            "document.querySelectorAll('#hour-words tr').length > 0",
+            &["status_500", "The service itself answered so"],
+        ),
+        view(
+            "inflight",
+            "#show=inflight",
+            "document.getElementById('inflight-note').textContent.length > 0",
+            &["connections of clients"],
+        ),
+        view(
+            "limits",
+            "#show=limits",
+            "document.querySelectorAll('#limits tr').length > 0",
+            &["99.9 %", "burns fast", "of 100"],
+        ),
+        view(
+            "config",
+            "#show=config",
+            "document.querySelectorAll('#events tr').length > 0",
+            &["ready", "round_robin"],
+        ),
+        view(
+            "exchange",
+            &format!("#trace={trace}"),
+            "document.getElementById('detail').open",
+            &["Attempts in time", "<img src=x"],
+        ),
+        view(
+            "hold",
+            &format!("#hold=web {guilty}"),
+            "document.getElementById('hold-endpoint').open",
+            &["Take out", "It comes back by itself"],
+        ),
+    ]
+}
+
+/// Each view at the width of a desk, light and dark, and of a telephone.
+fn plan(views: &[View], admin: &str) -> Value {
+    let pictures = std::env::var_os("SIGHTGLASS_PICTURES").map(PathBuf::from);
+    let mut plan = Vec::new();
+    for view in views {
+        for (width, height, dark) in [(1280, 1000, false), (1280, 1000, true), (375, 800, false)] {
+            let name = format!("{}-{width}{}", view.name, if dark { "-dark" } else { "" });
+            let picture = pictures.as_ref().map(|to| to.join(format!("{name}.png")));
+            plan.push(json!({
+                "name": name, "url": format!("http://{admin}/{}", view.fragment), "width": width, "height": height,
+                "dark": dark, "wait": view.wait, "keys": if width == 375 { 0 } else { 8 }, "picture": picture,
+            }));
+        }
+    }
+    Value::Array(plan)
+}
+
+fn looked_at(node: &PathBuf, tools: &str, folder: &Path, plan: &Value) -> Vec<Value> {
+    let file = folder.join("plan.json");
+    std::fs::write(&file, plan.to_string()).expect("it can be written");
+    let mut look = Command::new(node);
+    look.arg(LOOK).arg(tools).arg(&file);
+    serde_json::from_str(&output(&mut look)).expect("JSON")
+}
+
+fn assert_good(seen: &Value, view: &View, admin: &str) {
+    let name = &seen["name"];
+    let text = seen["text"].as_str().unwrap_or_default();
+    assert_eq!(seen["isThere"], true, "{name} is not drawn: {text}");
+    assert_eq!(seen["violations"], json!([]), "{name}");
+    assert_eq!(seen["console"], json!([]), "{name}");
+    assert_eq!(seen["hosts"], json!([admin]), "{name}");
+    assert_eq!(seen["live"], 0, "{name}: an element came from traffic");
+    let overflow = seen["overflow"].as_i64().expect("a number");
+    assert!(overflow <= 0, "{name} is {overflow} px too wide");
+    for word in &view.words {
+        assert!(text.contains(word), "{name} does not say {word}: {text}");
+    }
+}
+
+#[test]
+fn every_view_of_the_page_is_whole_in_chromium() {
+    let Some(node) = node_with(&["ws", "axe-core"]) else {
+        return;
+    };
+    let Some((browser, tools)) = Chromium::with_dev_tools() else {
+        return;
+    };
+    let (good, bad) = (
+        Upstream::ok("hello"),
+        Upstream::answering(|_| reply(500, &[], "no")),
+    );
+    let config = Config::new(good.address())
+        .endpoint(bad.address())
+        .upstream("balance: round_robin")
+        .route("slo: {availability: 99.9%}")
+        .route("concurrency: 100");
+    let proxy = Proxy::start(config);
+    let folder = tempfile::tempdir().expect("a temporary directory can be made");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| traffic(&proxy, &is_over));
+        let over = Over(&is_over);
+        proxy.wait_until("a finding with figures", || {
+            let told = proxy.get_admin("/api/v1/verdict").json();
+            told["findings"][0]["evidence"]["is_thin"] == false
+        });
+        let failed = proxy.get_admin("/api/v1/exchanges?limit=1&filter=status%3d%3d500");
+        let trace = failed.json()["exchanges"][0]["trace_id"].clone();
+        let trace = trace.as_str().expect("a failed exchange").to_owned();
+        let by_key = views(&trace, &bad.address().to_string());
+        let admin = proxy.admin().to_string();
+        let plan = plan(&by_key, &admin);
+        let all = looked_at(&node, &tools, folder.path(), &plan);
+        drop(over);
+        assert_eq!(all.len(), 3 * by_key.len());
+        for (index, seen) in all.iter().enumerate() {
+            assert_good(seen, &by_key[index / 3], &admin);
+            println!("{}: first paint after {} ms", seen["name"], seen["paint"]);
+        }
+        // The keyboard reaches the way past everything first, then the verdict's links.
+        let focused = all[0]["focused"].to_string();
+        for stop in ["Skip to the last exchanges", "why", "Now"] {
+            assert!(focused.contains(stop), "{stop}: {focused}");
+        }
+    });
+    drop(browser);
+    proxy.finish();
+}
