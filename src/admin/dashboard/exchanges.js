@@ -151,6 +151,25 @@ function detail(exchange) {
   ].filter(Boolean);
 }
 
+// Why it went where it went, by the configuration that it ran under.
+function ruling({ because, generation, generation_in_force: inForce, others, others_left_out: leftOut, attempts, limits }) {
+  const lost = others.slice(0, 8).map((it) => [it.route, `${it.reason.replaceAll("_", " ")}: ${it.detail}`]);
+  const more = others.length - lost.length + leftOut;
+  const picked = attempts.map((it) => [`attempt ${it.attempt}`, it.because]);
+  const told = limits.map((it) => [it.limit.replaceAll("_", " "), it.state]);
+  return el("div", { class: "ruling" }, el("h3", {}, "Why it went this way"),
+    el("p", {}, shown(because), generation === inForce ? "" : ` (by generation ${generation}; ${inForce} is in force now)`),
+    facts([...picked, ...told]), lost.length > 0 ? el("h3", {}, "Why no other route") : null, facts(lost),
+    more > 0 ? el("p", { class: "dim" }, `and ${whole(more)} more`) : null);
+}
+
+async function drawRuling(trace) {
+  try {
+    const told = await ask(`/api/v1/exchanges/${encodeURIComponent(trace)}/explain`);
+    if (opened === trace) $("detail").append(ruling(told));
+  } catch { /* the rest of the exchange stands without it */ }
+}
+
 let opened = null;
 async function drawDetail() {
   const dialog = $("detail"), trace = view.trace || "";
@@ -169,4 +188,5 @@ async function drawDetail() {
   if (opened !== trace) return;
   dialog.replaceChildren(...inside);
   if (!dialog.open) dialog.showModal();
+  await drawRuling(trace);
 }

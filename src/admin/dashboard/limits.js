@@ -11,7 +11,7 @@ function objectiveRow(it) {
   return el("tr", { role: "row" }, cellOf("fact", "", el("a", { href: link({ show: "", route: it.route }) }, shown(it.route))),
     cellOf("", "objective", `${says}, over ${seconds(it.window_seconds)}`),
     cellOf(it.is_burning ? "bad" : "", "burn rate", burns.length ? burns.join(" · ") + (it.is_burning ? " · burns fast" : "") : "too young to say"),
-    cellOf("wide", "budget left", left == null ? "–" : meter(Math.max(0, left), 1, share(left, 1), left < 0.1)),
+    cellOf("wide", "budget left", left == null ? "–" : meter(Math.max(0, left), 1, left < 0 ? `spent ${digits(1 - left, 1 - left < 10 ? 1 : 0)} ×` : share(left, 1), left < 0.1)),
     cellOf("number", "bad", `${whole(it.budget.bad)} of ${whole(it.budget.good + it.budget.bad)}`));
 }
 

@@ -52,7 +52,7 @@ async function look({ name, url, width, height, dark, wait, keys, picture }) {
     for (const type of ["keyDown", "keyUp"]) await send("Input.dispatchKeyEvent", { type, key: "Tab", code: "Tab", windowsVirtualKeyCode: 9 });
     focused.push(await evaluate(`document.activeElement.id || document.activeElement.textContent.trim()`));
   }
-  if (!isThere) console.error(name + " is not drawn");
+  if (!isThere) throw new Error(`${name} is not drawn: ${await evaluate("document.body.innerText")}`);
   await evaluate(axe + ";0");
   const violations = await evaluate(`axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] })
     .then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")))`);
@@ -71,8 +71,8 @@ socket.on("open", async () => {
     for (const domain of ["Page", "Runtime", "Network", "Log"]) await send(domain + ".enable");
     const all = [];
     for (const view of views) all.push(await look(view));
-    console.log(JSON.stringify(all));
-    process.exit(0);
+    // A pipe takes 64 KiB at a time: the end waits for the last of it.
+    process.stdout.write(JSON.stringify(all), () => process.exit(0));
   } catch (error) {
     console.error(error);
     process.exit(1);
