@@ -302,6 +302,7 @@ fn admin(it: &Admin) -> Value {
         "token_file": it.token_file,
         "allow": texts(&it.allow),
         "hosts": it.hosts,
+        "links": {"trace": it.links.trace, "dashboard": it.links.dashboard},
     })
 }
 

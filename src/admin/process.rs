@@ -39,6 +39,10 @@ pub(super) fn page(sources: &Sources, since: Since, readiness: &Readiness) -> Re
         "config_hash": plan.hash,
         "listeners": listeners,
         "routes": routes,
+        "links": {
+            "trace": plan.admin.links.trace,
+            "dashboard": plan.admin.links.dashboard,
+        },
     }))
 }
 

@@ -55,6 +55,13 @@ function link(changes) {
 const viewName = () => view.hour ? "hour" : view.show || "now";
 const go = (changes) => { location.hash = link(changes); };
 
+// === Links to what else a team has ===
+
+// The templates of the configuration; null where there is none.
+let links = { trace: null, dashboard: null };
+const filled = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(values[name]));
+const away = (text, template, values) => template ? el("a", { href: filled(template, values), target: "_blank", rel: "noreferrer" }, text) : null;
+
 // === Questions ===
 
 async function ask(path) {

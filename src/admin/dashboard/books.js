@@ -13,6 +13,7 @@ function drawBooks({ signals }) {
 }
 
 function drawProcess(process) {
+  links = process.links;
   const at = process.listeners.map(({ listener, address }) => `${listener} ${address}`).join(", ");
   write($("process"), `${at} · up ${ago(process.uptime_seconds)} · configuration ${process.config_generation} (${process.config_hash}) · ${process.version}`);
   write($("state"), process.ready ? "serving" : process.reasons[0].split(":")[0]);

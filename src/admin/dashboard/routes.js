@@ -10,18 +10,22 @@ function routeCard(name) {
   const card = el("div", { class: "route" },
     el("div", {}, el("h3", {}, title), el("dl", {}, ...figures.flatMap(([word, dd]) => [el("dt", {}, word), dd]))),
     rates.figure, latency.figure);
-  return { card, title, rates, latency, dd: Object.fromEntries(figures) };
+  const board = el("p", { class: "dim" });
+  card.firstChild.append(board);
+  return { card, title, rates, latency, board, dd: Object.fromEntries(figures) };
 }
 
 function drawRoutes({ routes }) {
   const order = [...routes].sort((a, b) => (a.route === "_unmatched") - (b.route === "_unmatched") || (a.route < b.route ? -1 : 1));
   for (const route of order) {
     if (!cards.has(route.route)) cards.set(route.route, routeCard(route.route));
-    const { card, title, rates, latency, dd } = cards.get(route.route);
+    const { card, title, rates, latency, board, dd } = cards.get(route.route);
     const isChosen = view.route === route.route;
     title.href = link({ route: isChosen ? "" : route.route });
     title.title = isChosen ? "show the exchanges of all routes" : "show this route's exchanges only";
     if (isChosen) title.setAttribute("aria-current", "true"); else title.removeAttribute("aria-current");
+    const now = Date.now(), leads = away("Dashboard", route.route === "_unmatched" ? null : links.dashboard, { route: route.route, from_ms: now - 3600000, to_ms: now });
+    if (leads && !board.firstChild) board.append(leads); else if (leads) board.firstChild.href = leads.href;
     write(dd.requests, rate(route.rate));
     write(dd.errors, route.rate > 0 ? `${rate(route.error_rate)} · ${share(route.error_rate, route.rate)}` : rate(0));
     dd.errors.className = route.error_rate > 0 ? "bad" : "";

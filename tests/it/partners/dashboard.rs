@@ -68,7 +68,7 @@ fn views(trace: &str, guilty: &str) -> Vec<View> {
         view(
             "now",
             "",
-            "document.querySelectorAll('.node').length >= 4",
+            "document.querySelectorAll('.node').length >= 4 && document.querySelector('.route p a')?.href.startsWith('https://grafana.test/d/edge?var-route=web&from=1')",
             &["failing since", "status_500", "Take out"],
         ),
         view(
@@ -171,7 +171,10 @@ fn every_view_of_the_page_is_whole_in_chromium() {
         .endpoint(bad.address())
         .upstream("balance: round_robin")
         .route("slo: {availability: 99.9%}")
-        .route("concurrency: 100");
+        .route("concurrency: 100")
+        .admin(
+            "links: {dashboard: 'https://grafana.test/d/edge?var-route={route}&from={from_ms}'}",
+        );
     let proxy = Proxy::start(config);
     let folder = tempfile::tempdir().expect("a temporary directory can be made");
     let is_over = AtomicBool::new(false);
