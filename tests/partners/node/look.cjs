@@ -43,7 +43,7 @@ async function look({ name, url, width, height, dark, wait, keys, picture }) {
   await send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }] });
   await send("Page.navigate", { url });
   let isThere = false;
-  for (let tries = 0; tries < 150 && !isThere; tries++) {
+  for (let tries = 0; tries < 600 && !isThere; tries++) {
     isThere = await evaluate(`document.readyState === "complete" && Boolean(${wait})`).catch(() => false);
     if (!isThere) await new Promise((resolve) => setTimeout(resolve, 100));
   }
