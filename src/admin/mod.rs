@@ -39,6 +39,7 @@ mod routes;
 mod scrape;
 mod slo;
 mod stream;
+mod tail;
 mod upstreams;
 mod verdict;
 mod why;
@@ -63,6 +64,7 @@ use crate::telemetry::log_levels::LogLevels;
 use crate::telemetry::metrics::Scraper;
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::slo::Slos;
+use crate::telemetry::tail::Tail;
 use crate::telemetry::verdict::Verdict;
 
 pub use access::{Access, Refusal, TokenError};
@@ -84,6 +86,8 @@ pub struct Sources {
     pub figures: LiveFigures,
     /// What is wrong.
     pub verdict: Verdict,
+    /// Who looks at exchanges as they finish.
+    pub tail: Tail,
     /// What happened of late.
     pub happened: Happened,
     /// The objectives.

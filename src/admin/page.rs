@@ -20,8 +20,8 @@ use super::reply::{self, Reply};
 use super::stream::Streams;
 use super::{
     Access, Readiness, Sources, books, configuration, control, dashboard, dump, endpoint, events,
-    exchanges, history, in_flight, live, log_level, map, process, routes, scrape, slo, upstreams,
-    verdict, why,
+    exchanges, history, in_flight, live, log_level, map, process, routes, scrape, slo, tail,
+    upstreams, verdict, why,
 };
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, emit};
@@ -58,6 +58,7 @@ enum Page<'a> {
     Routes,
     History,
     Live,
+    Tail,
     Map,
     Slo,
     Verdict,
@@ -82,7 +83,7 @@ enum Act {
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 26] = [
+const PATHS: [&str; 27] = [
     "/",
     "/metrics",
     "/livez",
@@ -98,6 +99,7 @@ const PATHS: [&str; 26] = [
     "/api/v1/routes",
     "/api/v1/history",
     "/api/v1/live",
+    "/api/v1/tail",
     "/api/v1/map",
     "/api/v1/slo",
     "/api/v1/verdict",
@@ -155,6 +157,7 @@ impl Pages {
             Page::Readyz => self.readiness.readyz(),
             Page::Dashboard(file) => dashboard::page(file),
             Page::Live => live::stream(&self),
+            Page::Tail => tail::stream(&self, request.uri.query().unwrap_or_default()),
             Page::Metrics => {
                 let scrapes = Arc::clone(&self.scrapes);
                 beside(scrapes, move || {
@@ -265,6 +268,7 @@ impl<'a> Page<'a> {
             "/api/v1/routes" => Self::Routes,
             "/api/v1/history" => Self::History,
             "/api/v1/live" => Self::Live,
+            "/api/v1/tail" => Self::Tail,
             "/api/v1/map" => Self::Map,
             "/api/v1/slo" => Self::Slo,
             "/api/v1/verdict" => Self::Verdict,
@@ -311,6 +315,7 @@ impl<'a> Page<'a> {
             Self::Routes => "/api/v1/routes",
             Self::History => "/api/v1/history",
             Self::Live => "/api/v1/live",
+            Self::Tail => "/api/v1/tail",
             Self::Map => "/api/v1/map",
             Self::Slo => "/api/v1/slo",
             Self::Verdict => "/api/v1/verdict",

@@ -22,6 +22,7 @@ use crate::telemetry::metrics::Scraper;
 use crate::telemetry::reader::Reader;
 use crate::telemetry::recorder::Recorder;
 use crate::telemetry::slo::Slos;
+use crate::telemetry::tail::Tail;
 use crate::telemetry::verdict::Verdict;
 use crate::telemetry::{Catalogue, Desk};
 
@@ -100,6 +101,7 @@ impl Sample {
             recorder,
             figures,
             verdict: Verdict::default(),
+            tail: Tail::default(),
             happened: Happened::default(),
             slos,
             ledger,

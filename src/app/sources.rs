@@ -30,6 +30,7 @@ pub(super) fn of(
         recorder: Arc::clone(telemetry.recorder()),
         figures: telemetry.figures().clone(),
         verdict: telemetry.verdict().clone(),
+        tail: telemetry.tail().clone(),
         happened: telemetry.happened().clone(),
         slos: telemetry.slos().clone(),
         ledger: Arc::clone(telemetry.ledger()),

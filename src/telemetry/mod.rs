@@ -32,6 +32,7 @@ pub mod reader;
 pub mod recorder;
 mod set_up;
 pub mod slo;
+pub mod tail;
 pub mod trace;
 pub mod verdict;
 pub mod wall;

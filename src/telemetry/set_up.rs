@@ -23,6 +23,7 @@ use super::own_work;
 use super::reader::{Letter, ReadRecords, Reader};
 use super::recorder::Recorder;
 use super::slo::{Burning, OnBurn, Slos};
+use super::tail::Tail;
 use super::trace::export::{self, ExportError, Exporter};
 use super::trace::pace::WatchPaces;
 use super::trace::{Environment, Intake, Sink, Traces};
@@ -70,6 +71,7 @@ pub struct Telemetry {
     recorder: Arc<Recorder>,
     figures: LiveFigures,
     verdict: Verdict,
+    tail: Tail,
     happened: Happened,
     slos: Slos,
     traces: Traces,
@@ -136,6 +138,7 @@ impl Telemetry {
         let recorder = Recorder::new(&telemetry.recorder);
         let figures = LiveFigures::default();
         let verdict = Verdict::default();
+        let tail = Tail::default();
         let log = match telemetry.access_log.output {
             LogOutput::Off => None,
             _ => Some(AccessLog::open(&telemetry.access_log, &ledger)?),
@@ -146,6 +149,7 @@ impl Telemetry {
             Box::new(figures.clone()),
             Box::new(slos.clone()),
             Box::new(verdict.judge(&ledger)),
+            Box::new(tail.clone()),
         ];
         if let Some(log) = log {
             readers.push(Box::new(log));
@@ -175,6 +179,7 @@ impl Telemetry {
             recorder,
             figures,
             verdict,
+            tail,
             happened,
             slos,
             traces,
@@ -248,6 +253,12 @@ impl Telemetry {
     #[must_use]
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+
+    /// Who looks at exchanges as they finish.
+    #[must_use]
+    pub fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     /// What happened of late.

@@ -26,7 +26,13 @@ pub(in crate::telemetry) struct JsonWriter {
 
 impl JsonWriter {
     /// One line of the access log, with its end.
-    pub(super) fn line(&mut self, out: &mut Vec<u8>, plan: &Plan, wall: Wall, record: &Record) {
+    pub(in crate::telemetry) fn line(
+        &mut self,
+        out: &mut Vec<u8>,
+        plan: &Plan,
+        wall: Wall,
+        record: &Record,
+    ) {
         out.push(b'{');
         self.fields(out, plan, wall, record);
         out.extend_from_slice(b"}\n");
