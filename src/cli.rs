@@ -15,7 +15,7 @@ use crate::demo::{self, DemoError, DemoOptions};
 use crate::explain::{self, Question, QuestionError};
 use crate::generate;
 use crate::telemetry::metrics_prediction as predict;
-use crate::top::{self, EndpointOptions, TopError, TraceOptions, WhyOptions};
+use crate::top::{self, EndpointOptions, TailOptions, TopError, TraceOptions, WhyOptions};
 
 /// An observability-first reverse proxy: every request seen, for little more than a bare proxy costs.
 #[derive(Debug, Parser)]
@@ -62,6 +62,11 @@ enum Command {
     ///
     /// Asks the admin port of a running proxy, or reads a file that its flight recorder has written.
     Trace(Trace),
+    /// Watch exchanges as they finish, all or those that match
+    ///
+    /// A line each: time (UTC), status, duration, what was asked, route and endpoint, outcome where it is not served, and
+    /// the trace id for `sightglass trace`. Ctrl-C ends it.
+    Tail(Tail),
     /// Find what sets the failing exchanges apart: one endpoint, one client network, new connections, …
     ///
     /// Compares the exchanges that match with the others of the same minutes, over the facts of each: the most telling
@@ -189,6 +194,22 @@ struct Why {
 }
 
 #[derive(Debug, Args)]
+struct Tail {
+    /// Which exchanges, such as 'status>=500 && route=="checkout"' (default: all)
+    #[arg(value_name = "FILTER")]
+    filter: Option<String>,
+    /// The admin port
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
+    admin: String,
+    /// A file whose first line is the admin port's token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print each exchange as the access log's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct Endpoint {
     /// The upstream, by its name
     #[arg(value_name = "UPSTREAM")]
@@ -259,6 +280,7 @@ impl Cli {
                 Err(error) => Err(error),
             },
             Command::Trace(trace) => top::trace(&trace.options()).map_err(CliError::from),
+            Command::Tail(tail) => top::tail(&tail.options()).map_err(CliError::from),
             Command::Why(why) => top::why(&why.options()).map_err(CliError::from),
             Command::Endpoint(it) => top::endpoint(&it.options()).map_err(CliError::from),
             Command::Generate(generate) => generate.run(),
@@ -338,6 +360,19 @@ impl Trace {
             admin: self.admin,
             token_file: self.token_file,
             file: self.file,
+            json: self.json,
+        }
+    }
+}
+
+// === impl Tail ===
+
+impl Tail {
+    fn options(self) -> TailOptions {
+        TailOptions {
+            filter: self.filter,
+            admin: self.admin,
+            token_file: self.token_file,
             json: self.json,
         }
     }

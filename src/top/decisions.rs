@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::config::harmless;
+use super::read::{list, text};
 
 /// The most other routes that are drawn; the answer for programs has more.
 const MOST: usize = 10;
@@ -72,18 +72,6 @@ pub(super) fn draw(it: &Value, is_coloured: bool) -> String {
         ));
     }
     out
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => harmless(text),
-        Value::Number(number) => number.to_string(),
-        _ => String::new(),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
-//! Clients of the admin port, for the terminal: `sightglass trace ID`, `sightglass why`, `sightglass endpoint`.
+//! Clients of the admin port, for the terminal: `sightglass trace ID`, `tail`, `why`, `endpoint`.
 //!
 //! ```text
 //! port       an answer of the admin port, over HTTP
+//! events     a stream of its events, taken apart
+//! read       what is in an answer's JSON
+//! tail       finished exchanges as they come
 //! dump       an exchange of a file that the flight recorder has written
 //! waterfall  an exchange as people read it
 //! decisions  why it went that way, as people read it
@@ -13,11 +16,14 @@
 
 mod decisions;
 mod dump;
+mod events;
 mod port;
+mod read;
+mod tail;
 mod waterfall;
 mod why;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 pub use dump::DumpError;
@@ -45,6 +51,19 @@ pub struct WhyOptions {
     pub filter: Option<String>,
     /// How many minutes back.
     pub minutes: u64,
+    /// The admin port's address, such as `http://127.0.0.1:9901`.
+    pub admin: String,
+    /// The file whose first line is the admin port's bearer token.
+    pub token_file: Option<PathBuf>,
+    /// Whether to print the JSON as it is.
+    pub json: bool,
+}
+
+/// Which exchanges are looked at as they come, and where.
+#[derive(Clone, Debug)]
+pub struct TailOptions {
+    /// Which exchanges; without it all.
+    pub filter: Option<String>,
     /// The admin port's address, such as `http://127.0.0.1:9901`.
     pub admin: String,
     /// The file whose first line is the admin port's bearer token.
@@ -135,8 +154,7 @@ pub fn trace(options: &TraceOptions) -> Result<(), TopError> {
         out.write_all(&text)?;
         return Ok(out.write_all(b"\n")?);
     }
-    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let is_coloured = out.is_terminal() && !is_plain;
+    let is_coloured = read::wants_colours(&out);
     let Ok(exchange) = serde_json::from_slice(&text) else {
         return Err(TopError::NoExchange { place });
     };
@@ -176,6 +194,32 @@ pub fn why(options: &WhyOptions) -> Result<(), TopError> {
     let answer = serde_json::from_slice(&text).map_err(|_| no_answer())?;
     let page = why::draw(&answer, options.filter.as_deref());
     Ok(out.write_all(page.as_bytes())?)
+}
+
+/// Prints exchanges as they finish, until the proxy ends or nobody reads them any more.
+///
+/// # Errors
+/// Where the admin port cannot be asked, does not take the filter, or ends the stream.
+pub fn tail(options: &TailOptions) -> Result<(), TopError> {
+    let mut path = "/api/v1/tail".to_owned();
+    if let Some(filter) = &options.filter {
+        path.push_str("?filter=");
+        path.push_str(&encoded(filter));
+    }
+    let mut out = io::stdout().lock();
+    let is_coloured = read::wants_colours(&out);
+    let mut lines = tail::Lines {
+        out: &mut io::BufWriter::new(&mut out),
+        aside: &mut io::stderr(),
+        is_json: options.json,
+        is_coloured,
+    };
+    let token = options.token_file.as_deref();
+    let broke_off = port::follow(&options.admin, &path, token, |told| lines.write(&told))?;
+    match broke_off.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()), // `sightglass tail | head` has seen enough
+        _ => Err(broke_off.into()),
+    }
 }
 
 /// Takes an endpoint out for a while, or puts it back, and says so.

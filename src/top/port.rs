@@ -1,7 +1,8 @@
-//! An answer of the admin port, over HTTP/1.1.
+//! An answer of the admin port, over HTTP/1.1: whole, or events as they come.
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
@@ -9,8 +10,11 @@ use std::time::Duration;
 use http::{HeaderValue, Request, StatusCode, Uri, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+use super::events::{Events, Told};
 
 /// Why the admin port did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +48,9 @@ pub enum PortError {
         /// Why.
         why: String,
     },
+    /// A stream of it is over.
+    #[error("{0} has ended the stream: the proxy has stopped, or is stopping")]
+    Ended(String),
     /// It refused.
     #[error("{address} answered {status}: {detail}")]
     Refused {
@@ -58,6 +65,8 @@ pub enum PortError {
 
 /// How long an answer may take, and how large it may be.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a stream may say nothing.
+const SILENCE: Duration = Duration::from_secs(30);
 const LARGEST: usize = 64 << 20;
 
 /// The body of a 200; `None` where it answers 404.
@@ -98,6 +107,14 @@ fn refused(admin: &str, status: StatusCode, body: &[u8]) -> PortError {
     }
 }
 
+/// A question, and whom it goes to.
+struct Asked {
+    admin: String,
+    host: String,
+    port: u16,
+    request: Request<String>,
+}
+
 /// Asks, and waits for the whole answer.
 fn call(
     admin: &str,
@@ -105,46 +122,137 @@ fn call(
     body: String,
     token: Option<&Path>,
 ) -> Result<(StatusCode, Vec<u8>), PortError> {
-    let no_address = || PortError::NoAddress(admin.to_owned());
-    let uri: Uri = admin.parse().map_err(|_| no_address())?;
-    let is_http = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
-    let authority = uri.authority().filter(|_| is_http).ok_or_else(no_address)?;
-    let port = authority.port_u16().unwrap_or(9901);
-    let host = authority.host().trim_matches(['[', ']']).to_owned();
-    let mut request = request.header(header::HOST, authority.as_str()).header(
-        header::USER_AGENT,
-        concat!("sightglass/", env!("CARGO_PKG_VERSION")),
-    );
-    if let Some(file) = token {
-        request = request.header(header::AUTHORIZATION, bearer(file)?);
-    }
-    let request = request.body(body).map_err(|_| no_address())?;
-    let silent = |why: String| PortError::Silent {
+    let asked = Asked::new(admin, request, body, token)?;
+    let late = || {
+        silent(
+            admin,
+            format!("nothing came for {} seconds", PATIENCE.as_secs()),
+        )
+    };
+    runtime(admin)?.block_on(async {
+        let asking = async {
+            let stream = asked.connect().await?;
+            let told = |why| silent(admin, why);
+            ask(stream, asked.request).await.map_err(told)
+        };
+        let asking = tokio::time::timeout(PATIENCE, asking);
+        asking.await.map_err(|_| late())?
+    })
+}
+
+/// Reads a stream of events for as long as it goes on and somebody takes them: what `take` broke off with.
+///
+/// # Errors
+/// Where it cannot be had, where it ends, and where it is silent for half a minute: even a stream without events says
+/// every ten seconds that it lives.
+pub(super) fn follow<B>(
+    admin: &str,
+    path: &str,
+    token: Option<&Path>,
+    mut take: impl FnMut(Vec<Told>) -> ControlFlow<B>,
+) -> Result<B, PortError> {
+    let asked = Asked::new(admin, Request::get(path), String::new(), token)?;
+    let late = || {
+        silent(
+            admin,
+            format!("nothing came for {} seconds", SILENCE.as_secs()),
+        )
+    };
+    let told = |error: hyper::Error| silent(admin, error.to_string());
+    runtime(admin)?.block_on(async {
+        let stream = tokio::time::timeout(PATIENCE, asked.connect());
+        let stream = stream.await.map_err(|_| late())??;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(told)?;
+        let connection = tokio::spawn(connection); // ends with the runtime
+        let response = tokio::time::timeout(PATIENCE, sender.send_request(asked.request));
+        let response = response.await.map_err(|_| late())?.map_err(told)?;
+        let status = response.status();
+        let mut body = response.into_body();
+        if status != StatusCode::OK {
+            let body = whole(body).await.unwrap_or_default();
+            return Err(refused(admin, status, &body));
+        }
+        let mut events = Events::default();
+        loop {
+            let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+            let frame = tokio::time::timeout(SILENCE, frame)
+                .await
+                .map_err(|_| late())?;
+            let Some(frame) = frame else {
+                connection.abort();
+                return Err(PortError::Ended(admin.to_owned()));
+            };
+            // A stream that breaks off is one that ends: the process has been killed, or the way to it has gone.
+            let frame = frame.map_err(|_| PortError::Ended(admin.to_owned()))?;
+            let told = match frame.into_data() {
+                Ok(data) => events.push(&data, admin)?,
+                Err(_) => continue,
+            };
+            if let ControlFlow::Break(with) = take(told) {
+                return Ok(with);
+            }
+        }
+    })
+}
+
+fn silent(admin: &str, why: String) -> PortError {
+    PortError::Silent {
         address: admin.to_owned(),
         why,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    }
+}
+
+fn runtime(admin: &str) -> Result<tokio::runtime::Runtime, PortError> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| silent(error.to_string()))?;
-    runtime.block_on(async {
-        let asking = async {
-            let stream = TcpStream::connect((host, port)).await.map_err(|source| {
-                let address = admin.to_owned();
-                PortError::Connect { address, source }
-            })?;
-            ask(stream, request).await.map_err(&silent)
-        };
-        let late = |_| silent(format!("nothing came for {} seconds", PATIENCE.as_secs()));
-        tokio::time::timeout(PATIENCE, asking).await.map_err(late)?
-    })
+        .map_err(|error| silent(admin, error.to_string()))
+}
+
+// === impl Asked ===
+
+impl Asked {
+    fn new(
+        admin: &str,
+        request: http::request::Builder,
+        body: String,
+        token: Option<&Path>,
+    ) -> Result<Self, PortError> {
+        let no_address = || PortError::NoAddress(admin.to_owned());
+        let uri: Uri = admin.parse().map_err(|_| no_address())?;
+        let is_http =
+            uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
+        let authority = uri.authority().filter(|_| is_http).ok_or_else(no_address)?;
+        let port = authority.port_u16().unwrap_or(9901);
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        let mut request = request.header(header::HOST, authority.as_str()).header(
+            header::USER_AGENT,
+            concat!("sightglass/", env!("CARGO_PKG_VERSION")),
+        );
+        if let Some(file) = token {
+            request = request.header(header::AUTHORIZATION, bearer(file)?);
+        }
+        Ok(Self {
+            admin: admin.to_owned(),
+            host,
+            port,
+            request: request.body(body).map_err(|_| no_address())?,
+        })
+    }
+
+    async fn connect(&self) -> Result<TcpStream, PortError> {
+        let connecting = TcpStream::connect((&*self.host, self.port)).await;
+        connecting.map_err(|source| PortError::Connect {
+            address: self.admin.clone(),
+            source,
+        })
+    }
 }
 
 async fn ask(stream: TcpStream, request: Request<String>) -> Result<(StatusCode, Vec<u8>), String> {
     let told = |error: hyper::Error| error.to_string();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(told)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(told)?;
     let asking = async {
         let response = sender.send_request(request).await.map_err(told)?;
         let status = response.status();

@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::read::{list, number, text};
 use crate::config::harmless;
 
 /// How wide a bar is, in characters.
@@ -276,24 +277,6 @@ fn millis(time: f64) -> String {
         format!("{:.3} s", time / 1000.0)
     } else {
         format!("{time:.3} ms")
-    }
-}
-
-fn number(value: &Value) -> Option<f64> {
-    value.as_f64()
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// A value as text; nothing where it is not there.
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => harmless(text),
-        Value::Number(number) => number.to_string(),
-        Value::Bool(flag) => flag.to_string(),
-        _ => String::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::read::{list, text};
 use crate::config::harmless;
 
 /// How wide the longest bar is.
@@ -69,14 +70,6 @@ fn bar(share: f64) -> String {
 
 fn share(value: &Value) -> f64 {
     value.as_f64().unwrap_or_default()
-}
-
-fn text(value: &Value) -> String {
-    harmless(value.as_str().unwrap_or_default())
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

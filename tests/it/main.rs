@@ -43,6 +43,7 @@ mod retries;
 mod rig;
 mod routes;
 mod semantic_conventions;
+mod tail;
 mod threat_model;
 mod tls;
 mod traces;
