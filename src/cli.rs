@@ -15,7 +15,9 @@ use crate::demo::{self, DemoError, DemoOptions};
 use crate::explain::{self, Question, QuestionError};
 use crate::generate;
 use crate::telemetry::metrics_prediction as predict;
-use crate::top::{self, EndpointOptions, TailOptions, TopError, TraceOptions, WhyOptions};
+use crate::top::{
+    self, EndpointOptions, ScreenOptions, TailOptions, TopError, TraceOptions, WhyOptions,
+};
 
 /// An observability-first reverse proxy: every request seen, for little more than a bare proxy costs.
 #[derive(Debug, Parser)]
@@ -62,6 +64,10 @@ enum Command {
     ///
     /// Asks the admin port of a running proxy, or reads a file that its flight recorder has written.
     Trace(Trace),
+    /// See the whole proxy in the terminal: what is wrong, routes, upstreams, endpoints, what is in flight
+    ///
+    /// A round a second, with htop's keys; F1 tells them.
+    Top(Top),
     /// Watch exchanges as they finish, all or those that match
     ///
     /// A line each: time (UTC), status, duration, what was asked, route and endpoint, outcome where it is not served, and
@@ -194,6 +200,19 @@ struct Why {
 }
 
 #[derive(Debug, Args)]
+struct Top {
+    /// The admin port
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
+    admin: String,
+    /// A file whose first line is the admin port's token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print one look as text, and end
+    #[arg(long)]
+    once: bool,
+}
+
+#[derive(Debug, Args)]
 struct Tail {
     /// Which exchanges, such as 'status>=500 && route=="checkout"' (default: all)
     #[arg(value_name = "FILTER")]
@@ -280,6 +299,7 @@ impl Cli {
                 Err(error) => Err(error),
             },
             Command::Trace(trace) => top::trace(&trace.options()).map_err(CliError::from),
+            Command::Top(top) => top::screen(top.options()).map_err(CliError::from),
             Command::Tail(tail) => top::tail(&tail.options()).map_err(CliError::from),
             Command::Why(why) => top::why(&why.options()).map_err(CliError::from),
             Command::Endpoint(it) => top::endpoint(&it.options()).map_err(CliError::from),
@@ -361,6 +381,18 @@ impl Trace {
             token_file: self.token_file,
             file: self.file,
             json: self.json,
+        }
+    }
+}
+
+// === impl Top ===
+
+impl Top {
+    fn options(self) -> ScreenOptions {
+        ScreenOptions {
+            admin: self.admin,
+            token_file: self.token_file,
+            once: self.once,
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Clients of the admin port, for the terminal: `sightglass trace ID`, `tail`, `why`, `endpoint`.
+//! Clients of the admin port, for the terminal: `sightglass top`, `tail`, `trace ID`, `why`, `endpoint`.
 //!
 //! ```text
 //! port       an answer of the admin port, over HTTP
 //! events     a stream of its events, taken apart
 //! read       what is in an answer's JSON
+//! screen     the whole proxy on a terminal, a round a second
 //! tail       finished exchanges as they come
 //! dump       an exchange of a file that the flight recorder has written
 //! waterfall  an exchange as people read it
@@ -19,11 +20,12 @@ mod dump;
 mod events;
 mod port;
 mod read;
+mod screen;
 mod tail;
 mod waterfall;
 mod why;
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 pub use dump::DumpError;
@@ -57,6 +59,17 @@ pub struct WhyOptions {
     pub token_file: Option<PathBuf>,
     /// Whether to print the JSON as it is.
     pub json: bool,
+}
+
+/// Which proxy is looked at, and how.
+#[derive(Clone, Debug)]
+pub struct ScreenOptions {
+    /// The admin port's address, such as `http://127.0.0.1:9901`.
+    pub admin: String,
+    /// The file whose first line is the admin port's bearer token.
+    pub token_file: Option<PathBuf>,
+    /// Whether to print one look and end.
+    pub once: bool,
 }
 
 /// Which exchanges are looked at as they come, and where.
@@ -121,6 +134,9 @@ pub enum TopError {
         /// Who was asked.
         place: String,
     },
+    /// There is nowhere to show it.
+    #[error("this is no terminal; sightglass top --once prints one look as text")]
+    NoTerminal,
     /// Nobody takes the output.
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
@@ -194,6 +210,26 @@ pub fn why(options: &WhyOptions) -> Result<(), TopError> {
     let answer = serde_json::from_slice(&text).map_err(|_| no_answer())?;
     let page = why::draw(&answer, options.filter.as_deref());
     Ok(out.write_all(page.as_bytes())?)
+}
+
+/// Shows the whole proxy until somebody quits, or prints one look.
+///
+/// # Errors
+/// Where there is no terminal; for one look, where the admin port cannot be asked. A screen says that and asks again.
+pub fn screen(options: ScreenOptions) -> Result<(), TopError> {
+    let mut out = io::stdout();
+    let ScreenOptions {
+        admin,
+        token_file,
+        once,
+    } = options;
+    if once {
+        return Ok(out.write_all(screen::once(&admin, token_file)?.as_bytes())?);
+    }
+    if !out.is_terminal() || !io::stdin().is_terminal() {
+        return Err(TopError::NoTerminal);
+    }
+    Ok(screen::run(&admin, token_file, read::wants_colours(&out))?)
 }
 
 /// Prints exchanges as they finish, until the proxy ends or nobody reads them any more.
