@@ -3,11 +3,15 @@
 //! One of the two places where people see errors; the other is `proxy::respond`. Every error is one plain sentence on
 //! stderr, and the exit code is 1.
 
+mod clients;
+
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+use clients::{Endpoint, Tail, Top, Trace, Why};
 
 use crate::app::{self, App, StartError};
 use crate::config::{self, ArgumentError, LoadError};
@@ -15,9 +19,7 @@ use crate::demo::{self, DemoError, DemoOptions};
 use crate::explain::{self, Question, QuestionError};
 use crate::generate;
 use crate::telemetry::metrics_prediction as predict;
-use crate::top::{
-    self, EndpointOptions, ScreenOptions, TailOptions, TopError, TraceOptions, WhyOptions,
-};
+use crate::top::{self, TopError};
 
 /// An observability-first reverse proxy: every request seen, for little more than a bare proxy costs.
 #[derive(Debug, Parser)]
@@ -161,95 +163,6 @@ struct Explain {
     json: bool,
 }
 
-#[derive(Debug, Args)]
-struct Trace {
-    /// The trace id: 32 hexadecimal digits, as trace_id in the access log
-    #[arg(value_name = "ID")]
-    id: String,
-    /// The admin port
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
-    admin: String,
-    /// A file whose first line is the admin port's token
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// A dump of the flight recorder, to look there instead
-    #[arg(long, value_name = "DUMP", conflicts_with_all = ["admin", "token_file"])]
-    file: Option<PathBuf>,
-    /// Print the JSON as it is
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-struct Why {
-    /// Which exchanges, such as 'status>=500 && route=="checkout"' (default: the failed and slow ones)
-    #[arg(value_name = "FILTER")]
-    filter: Option<String>,
-    /// How many minutes back
-    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=30))]
-    minutes: u64,
-    /// The admin port
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
-    admin: String,
-    /// A file whose first line is the admin port's token
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// Print the JSON as it is
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-struct Top {
-    /// The admin port
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
-    admin: String,
-    /// A file whose first line is the admin port's token
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// Print one look as text, and end
-    #[arg(long)]
-    once: bool,
-}
-
-#[derive(Debug, Args)]
-struct Tail {
-    /// Which exchanges, such as 'status>=500 && route=="checkout"' (default: all)
-    #[arg(value_name = "FILTER")]
-    filter: Option<String>,
-    /// The admin port
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
-    admin: String,
-    /// A file whose first line is the admin port's token
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// Print each exchange as the access log's JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-struct Endpoint {
-    /// The upstream, by its name
-    #[arg(value_name = "UPSTREAM")]
-    upstream: String,
-    /// The endpoint, as the configuration names it
-    #[arg(value_name = "ADDRESS")]
-    endpoint: String,
-    /// drain: no new attempts; off: idle connections are closed too; ready: put it back
-    #[arg(value_name = "STATE", value_parser = ["drain", "off", "ready"])]
-    state: String,
-    /// For how long, 1s to 24h (default 10m)
-    #[arg(long = "for", value_name = "DURATION")]
-    lasts: Option<String>,
-    /// The admin port
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
-    admin: String,
-    /// A file whose first line is the admin port's token
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-}
-
 #[derive(Debug, Subcommand)]
 enum Generate {
     /// A dashboard for Grafana: these routes, upstreams and objectives by name
@@ -368,75 +281,6 @@ impl Explain {
             out.write_all(explain::draw(&explained, is_coloured).as_bytes())?;
         }
         Ok(explained.is_served())
-    }
-}
-
-// === impl Trace ===
-
-impl Trace {
-    fn options(self) -> TraceOptions {
-        TraceOptions {
-            id: self.id,
-            admin: self.admin,
-            token_file: self.token_file,
-            file: self.file,
-            json: self.json,
-        }
-    }
-}
-
-// === impl Top ===
-
-impl Top {
-    fn options(self) -> ScreenOptions {
-        ScreenOptions {
-            admin: self.admin,
-            token_file: self.token_file,
-            once: self.once,
-        }
-    }
-}
-
-// === impl Tail ===
-
-impl Tail {
-    fn options(self) -> TailOptions {
-        TailOptions {
-            filter: self.filter,
-            admin: self.admin,
-            token_file: self.token_file,
-            json: self.json,
-        }
-    }
-}
-
-// === impl Why ===
-
-impl Why {
-    fn options(self) -> WhyOptions {
-        WhyOptions {
-            filter: self.filter,
-            minutes: self.minutes,
-            admin: self.admin,
-            token_file: self.token_file,
-            json: self.json,
-        }
-    }
-}
-
-// === impl Endpoint ===
-
-impl Endpoint {
-    fn options(self) -> EndpointOptions {
-        let standard = (self.state != "ready").then(|| "10m".to_owned());
-        EndpointOptions {
-            upstream: self.upstream,
-            endpoint: self.endpoint,
-            lasts: self.lasts.or(standard),
-            state: self.state,
-            admin: self.admin,
-            token_file: self.token_file,
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/api/v1/tail` and `sightglass tail`: exchanges as they finish, by the real binary.
+//! `/api/v1/tail`, `sightglass tail` and `sightglass top --once`: the live views of the terminal, by the real binary.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::command_line::stderr;
+use super::command_line::{stderr, stdout};
 use super::rig::{Client, Config, Program, Proxy, Upstream, get, reply, wait_until};
 
 /// Answers 503 below `/bad`, and 200 elsewhere.
@@ -149,4 +149,52 @@ fn a_viewer_that_comes_back_to_reading_is_told_what_it_missed() {
     });
     drop(slow);
     proxy.finish();
+}
+
+#[test]
+fn one_look_of_top_tells_routes_endpoints_and_what_is_in_flight() {
+    let upstream = picky();
+    let proxy = Proxy::start(Config::new(upstream.address()));
+    let admin = format!("http://{}", proxy.admin());
+    let once = || {
+        let output = Proxy::output(&["top", "--once", "--admin", &admin]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output)
+    };
+    for _ in 0..3 {
+        get(proxy.public(), "/bad");
+        get(proxy.public(), "/good");
+    }
+    let endpoint = upstream.address().to_string();
+    wait_until("the figures are there", || {
+        let text = once();
+        let line = text
+            .lines()
+            .find(|line| line.trim_start().starts_with(&endpoint));
+        line.is_some_and(|line| line.contains("ready") && line.contains("50.0 %"))
+    });
+    let text = once();
+    for part in [
+        "sightglass ",
+        "Routes",
+        "\n  web ",
+        "Upstreams",
+        "In flight",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+    let output = Proxy::output(&["top", "--admin", &admin]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("--once"), "{}", stderr(&output));
+    proxy.finish();
+}
+
+#[test]
+fn without_a_proxy_each_view_says_whom_it_asked() {
+    for command in [&["top", "--once"][..], &["tail"][..]] {
+        let output = Proxy::output(&[command, &["--admin", "http://127.0.0.1:1"]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let said = stderr(&output);
+        assert!(said.contains("cannot reach http://127.0.0.1:1"), "{said}");
+    }
 }

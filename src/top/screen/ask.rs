@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -55,15 +55,17 @@ pub(super) struct Port {
 
 /// How long an endpoint is taken out.
 const OUT: &str = "10m";
+/// Questions that wait for their turn; one too many is not asked. Answers wait until they are drawn.
+const WAITING: usize = 4;
 const AGAIN: Duration = Duration::from_secs(1);
 
 // === impl Port ===
 
 impl Port {
     /// Starts both threads; they end with the process.
-    pub(super) fn start(self) -> std::io::Result<(Sender<Ask>, Receiver<News>)> {
-        let (asks, asked) = channel();
-        let (news, told) = channel();
+    pub(super) fn start(self) -> std::io::Result<(SyncSender<Ask>, Receiver<News>)> {
+        let (asks, asked) = sync_channel(WAITING);
+        let (news, told) = sync_channel(WAITING);
         let (port, rounds) = (self.clone(), news.clone());
         thread::Builder::new()
             .name("rounds".to_owned())
@@ -80,7 +82,7 @@ impl Port {
         Ok((asks, told))
     }
 
-    fn follow(&self, news: &Sender<News>) {
+    fn follow(&self, news: &SyncSender<News>) {
         loop {
             match self.rounds(|round| match news.send(News::Round(round)) {
                 Ok(()) => ControlFlow::Continue(()),

@@ -19,7 +19,7 @@ mod tests;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use ratatui::DefaultTerminal;
@@ -83,7 +83,7 @@ pub(super) fn run(admin: &str, token_file: Option<PathBuf>, is_coloured: bool) -
 fn turns(
     terminal: &mut DefaultTerminal,
     mut look: Look,
-    asks: &Sender<Ask>,
+    asks: &SyncSender<Ask>,
     news: &Receiver<News>,
 ) -> io::Result<()> {
     let mut asked = Instant::now();
@@ -95,7 +95,7 @@ fn turns(
         }
         if look.pane == Pane::InFlight && look.over.is_empty() && asked.elapsed() >= IN_FLIGHT {
             asked = Instant::now();
-            let _ = asks.send(Ask::InFlight); // where the thread has gone, the rounds say so
+            let _ = asks.try_send(Ask::InFlight); // the next turn asks again
         }
         if std::mem::take(&mut is_new) {
             terminal.draw(|frame| draw::draw(frame, &mut look))?;
@@ -112,7 +112,12 @@ fn turns(
         }
         match look.key(key) {
             Some(Wish::Quit) => return Ok(()),
-            Some(Wish::Ask(ask)) => drop(asks.send(ask)),
+            Some(Wish::Ask(ask)) if asks.try_send(ask).is_err() => {
+                look.take(News::Trouble(
+                    "still waiting for the last answers".to_owned(),
+                ));
+            }
+            Some(Wish::Ask(_)) => {}
             None => {}
         }
     }
