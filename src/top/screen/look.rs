@@ -84,8 +84,8 @@ Esc, Backspace       back
 F1 ? h               this
 F10 q                quit
 
-Rates, shares and times are of the last minute; times of endpoints are of attempts, the others of whole
-exchanges. FAILED counts what the proxy or the service did wrong, not what clients asked wrongly.";
+Routes: rates of the last seconds, of whole exchanges. Upstreams and endpoints: the last minute, of attempts.
+FAILED: the share of errors, as `error` in a filter: not `served` to the end, or 5xx.";
 
 // === impl Look ===
 

@@ -110,15 +110,14 @@ fn turns(
         if key.kind != KeyEventKind::Press {
             continue;
         }
-        match look.key(key) {
+        let ask = match look.key(key) {
+            None => continue,
             Some(Wish::Quit) => return Ok(()),
-            Some(Wish::Ask(ask)) if asks.try_send(ask).is_err() => {
-                look.take(News::Trouble(
-                    "still waiting for the last answers".to_owned(),
-                ));
-            }
-            Some(Wish::Ask(_)) => {}
-            None => {}
+            Some(Wish::Ask(ask)) => ask,
+        };
+        if asks.try_send(ask).is_err() {
+            let why = "still waiting for the last answers";
+            look.take(News::Trouble(why.to_owned()));
         }
     }
 }
