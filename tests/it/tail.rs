@@ -116,7 +116,7 @@ fn a_viewer_that_reads_nothing_costs_nobody_anything_and_loses_its_place() {
         ask(50);
         reading.stdout_lines().len() > 1_000
     });
-    reading.signal("INT");
+    reading.signal("TERM");
     reading.wait(Duration::from_secs(10));
     drop(silent);
     proxy.finish();
