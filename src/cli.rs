@@ -130,9 +130,15 @@ struct Demo {
     /// Send the traces to this OpenTelemetry collector, such as Jaeger: http://127.0.0.1:4317
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
-    /// Requests a second
-    #[arg(long, value_name = "RATE", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rate: u32,
+    /// Practise on one thing that goes wrong and stays so
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(demo::INCIDENTS))]
+    incident: Option<String>,
+    /// When the incident begins, in seconds after the start
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, requires = "incident", value_parser = clap::value_parser!(u64).range(..=3600))]
+    incident_after: u64,
+    /// Requests a second (default: 40, with an incident 120)
+    #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rate: Option<u32>,
     /// End by itself after so many seconds
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
@@ -305,9 +311,13 @@ impl Generate {
 
 impl Demo {
     fn options(self) -> DemoOptions {
+        let incident = self.incident.as_deref().and_then(demo::Incident::named);
+        let usual = if incident.is_some() { 120 } else { 40 };
         DemoOptions {
             otlp: self.otlp,
-            requests_per_second: self.rate,
+            incident,
+            incident_after: Duration::from_secs(self.incident_after),
+            requests_per_second: self.rate.unwrap_or(usual),
             duration: self.seconds.map(Duration::from_secs),
         }
     }

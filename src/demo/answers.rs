@@ -26,6 +26,7 @@ pub(super) fn answer(role: Role, method: &Method, path: &str, is_large: bool) ->
         Role::Checkout => checkout(method, rest),
         Role::Search => search(method, rest, is_large),
         Role::Inventory => inventory(method, rest),
+        Role::Collector => return Response::default(), // an empty message of protobuf: all was taken
     };
     // What is answered to HEAD has no body; its length is not told either.
     if *method == Method::HEAD {
@@ -38,6 +39,12 @@ pub(super) fn answer(role: Role, method: &Method, path: &str, is_large: bool) ->
 pub(super) fn unavailable() -> Response<String> {
     let body = json!({"error": "the warehouse does not answer"});
     respond(StatusCode::SERVICE_UNAVAILABLE, body.to_string())
+}
+
+/// The answer of a version that cannot do what it should.
+pub(super) fn broken() -> Response<String> {
+    let body = json!({"error": "relation \"orders_v2\" does not exist"});
+    respond(StatusCode::INTERNAL_SERVER_ERROR, body.to_string())
 }
 
 fn checkout(method: &Method, rest: &str) -> (StatusCode, Value) {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::config::{ArgumentError, from_arguments};
 
+use super::incident::Incident;
 use super::script::Role;
 
 /// What the file wires together.
@@ -23,6 +24,10 @@ pub(super) struct Wiring {
     pub(super) access_log: PathBuf,
     /// What the crowd sends: what one client may ask for follows from it.
     pub(super) requests_per_second: u32,
+    /// What is practised, if anything is.
+    pub(super) incident: Option<Incident>,
+    /// The file of what is believed of services that speak TLS.
+    pub(super) authorities: PathBuf,
 }
 
 /// The collector's URL as the configuration takes it.
@@ -43,14 +48,27 @@ impl Wiring {
     pub(super) fn file(&self) -> String {
         let Self { public, admin, .. } = self;
         // What one of some ten clients asks for by itself is an eighth of this, its rush is several times as much.
-        let share = (self.requests_per_second / 8).max(5);
+        let share = match self.incident {
+            // More than all ask for, and less than they do with one more who asks for as much.
+            Some(Incident::NoisyNeighbour) => (self.requests_per_second * 6 / 10).max(5),
+            _ => (self.requests_per_second / 8).max(5),
+        };
         let burst = share * 2;
-        let traces = match &self.otlp {
-            Some(url) => format!("otlp: {{endpoint: {}}}", quoted(url)),
-            None => "# otlp: {endpoint: \"http://127.0.0.1:4317\"}".to_owned(),
+        let own = self
+            .services
+            .iter()
+            .find(|(role, _)| *role == Role::Collector);
+        let traces = match (own, &self.otlp) {
+            (_, Some(url)) => format!("otlp: {{endpoint: {}}}", quoted(url)),
+            (Some((_, address)), None) => {
+                format!("otlp: {{endpoint: \"http://{address}\", protocol: http}}")
+            }
+            (None, None) => "# otlp: {endpoint: \"http://127.0.0.1:4317\"}".to_owned(),
         };
         let log = quoted(&self.access_log.to_string_lossy());
         let upstreams = self.upstreams();
+        let key = self.shared_or_own();
+        let (listener, slo) = (self.listener(), self.slo());
         format!(
             "\
 # Written by `sightglass demo`; it goes when the demo ends.
@@ -58,7 +76,7 @@ impl Wiring {
 listeners:
   - name: public
     address: {public}
-    trusted_proxies: [127.0.0.0/8]       # the crowd says whom it speaks for, in X-Forwarded-For
+    trusted_proxies: [127.0.0.0/8]       # the crowd says whom it speaks for, in X-Forwarded-For{listener}
 
 routes:
   - name: checkout
@@ -68,22 +86,22 @@ routes:
     timeout: {{total: 850ms}}              # the slowest answers of the slow endpoint come too late
     max_body: 64KiB
     concurrency: 256
-    retry: {{attempts: 2}}
+    retry: {{attempts: 2}}{slo}
 
   - name: search
     match: {{path: {{prefix: /api/search}}}}
     upstream: search
     rewrite: {{strip_prefix: /api}}
     timeout: {{total: 1s}}
-    rate_limit: {{rate: {share}/s, burst: {burst}, key: client_ip}}
-    retry: {{attempts: 2, per_try_timeout: 400ms}}
+    rate_limit: {{rate: {share}/s, burst: {burst}, key: {key}}}
+    retry: {{attempts: 2, per_try_timeout: 400ms}}{slo}
 
   - name: inventory
     match: {{path: {{prefix: /api/inventory}}}}
     upstream: inventory
     rewrite: {{strip_prefix: /api}}
     timeout: {{total: 2s}}
-    retry: {{attempts: 3, per_try_timeout: 500ms, backoff: 10ms..100ms}}
+    retry: {{attempts: 3, per_try_timeout: 500ms, backoff: 10ms..100ms}}{slo}
 
 upstreams:
 {upstreams}
@@ -105,6 +123,29 @@ runtime:
         )
     }
 
+    /// Whose allowance is eaten.
+    fn shared_or_own(&self) -> &'static str {
+        match self.incident {
+            Some(Incident::NoisyNeighbour) => "all",
+            _ => "client_ip",
+        }
+    }
+
+    fn listener(&self) -> &'static str {
+        match self.incident {
+            Some(Incident::ConnectionLeak) => "\n    limits: {connections: 64}",
+            _ => "",
+        }
+    }
+
+    /// Whoever practises has promised something.
+    fn slo(&self) -> &'static str {
+        match self.incident {
+            Some(_) => "\n    slo: {availability: 99.9%, latency: {within: 50ms, for: 99%}}",
+            None => "",
+        }
+    }
+
     fn upstreams(&self) -> String {
         let mut text = String::new();
         for role in Role::ALL {
@@ -117,6 +158,10 @@ runtime:
             let own = self.services.iter().filter(|(whose, _)| *whose == role);
             for (_, address) in own {
                 let _ = writeln!(text, "      - address: {address}");
+            }
+            if self.incident == Some(Incident::ExpiredCertificate) && role == Role::Inventory {
+                let file = quoted(&self.authorities.to_string_lossy());
+                let _ = writeln!(text, "    tls: {{ca: {file}}}");
             }
         }
         text
@@ -149,6 +194,8 @@ mod tests {
             otlp: None,
             access_log: PathBuf::from("/tmp/a: \"strange\" #place\\é/access.log"),
             requests_per_second: 40,
+            incident: None,
+            authorities: PathBuf::from("/tmp/none.pem"),
         }
     }
 
@@ -187,6 +234,31 @@ mod tests {
                 ..wiring()
             };
             assert!(plan(&wiring).routes[1].rate_limit.is_some());
+        }
+    }
+
+    #[test]
+    fn each_incident_gives_a_file_that_is_accepted() {
+        for name in crate::demo::INCIDENTS {
+            let at = SocketAddr::from(([127, 0, 0, 1], 41_005));
+            let mut wiring = Wiring {
+                incident: Incident::named(name),
+                ..wiring()
+            };
+            if name == "dead-collector" {
+                wiring.services.push((Role::Collector, at));
+            }
+            let plan = plan(&wiring);
+            assert_eq!(
+                plan.upstreams.len(),
+                3,
+                "{name}: a collector is no upstream"
+            );
+            assert!(plan.routes.iter().all(|it| it.slo.is_some()), "{name}");
+            let otlp = plan.telemetry.traces.otlp.is_some();
+            assert_eq!(otlp, name == "dead-collector", "{name}");
+            let tls = plan.upstreams.iter().filter(|it| it.tls.is_some()).count();
+            assert_eq!(tls, usize::from(name == "expired-certificate"), "{name}");
         }
     }
 

@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use std::time::Duration;
+
 use super::child::Ready;
+use super::incident::Incident;
 
 /// What there is to say.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(super) struct Hello<'a> {
     pub(super) otlp_variable: Option<String>,
     /// How many requests a second the crowd sends.
     pub(super) requests_per_second: u32,
+    /// What is practised, and when it begins.
+    pub(super) incident: Option<(Incident, Duration)>,
 }
 
 /// What makes text stand out on a terminal; empty elsewhere.
@@ -81,6 +86,7 @@ impl Hello<'_> {
                 "go nowhere yet; to Jaeger with {bold}sightglass demo --otlp http://127.0.0.1:4317{plain}"
             ),
         };
+        let plot = self.plot(bold, plain);
         write!(
             out,
             "
@@ -93,15 +99,30 @@ impl Hello<'_> {
   {bold}Log{plain}         tail -f {log}
   {bold}Traces{plain}      {traces}
 
-  {bold}checkout{plain}    one of its two endpoints is slow for six seconds of every twenty
-  {bold}search{plain}      is fast; now and then an answer is large, or one client asks for too much
-  {bold}inventory{plain}   fails every half minute: answers 503, then resets, then refuses connections
-
+{plot}
   {faint}{rate} requests a second. Ctrl-C ends it and leaves nothing behind.{plain}
 
 "
         )?;
         out.flush()
+    }
+
+    /// What there is to be seen.
+    fn plot(&self, bold: &str, plain: &str) -> String {
+        let Some((incident, after)) = self.incident else {
+            return format!(
+                "  {bold}checkout{plain}    one of its two endpoints is slow for six seconds of every twenty
+  {bold}search{plain}      is fast; now and then an answer is large, or one client asks for too much
+  {bold}inventory{plain}   fails every half minute: answers 503, then resets, then refuses connections
+"
+            );
+        };
+        let (name, after) = (incident.name(), after.as_secs());
+        format!(
+            "  {bold}{name}{plain}   all is well for {after} seconds, then it begins and stays. Find out what it comes from:
+  on the dashboard, with {bold}sightglass top{plain}, {bold}sightglass why{plain} or {bold}sightglass tail error{plain}. The answer is told at the end.
+"
+        )
     }
 }
 
@@ -119,6 +140,7 @@ mod tests {
             access_log: Path::new("/tmp/demo/access.log"),
             otlp,
             otlp_variable: otlp_variable.map(str::to_owned),
+            incident: None,
             requests_per_second: 40,
         };
         let mut out = Vec::new();

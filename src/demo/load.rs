@@ -6,7 +6,8 @@
 //!
 //! Failures are what the demo is there to show, on the other side of the proxy; here they are expected and not told.
 
-use std::net::SocketAddr;
+use std::future::pending;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,12 +15,13 @@ use hyper::client::conn::{http1, http2};
 use hyper::http::header::HOST;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::read_through::read_through;
-use super::script::{Script, Spell};
+use super::script::{Script, Trouble};
 use super::visits::{Visit, Visits};
 
 /// The crowd while it comes; gone when dropped.
@@ -65,6 +67,10 @@ const MOST_UNDER_WAY: usize = 256;
 const KEPT_LANES: usize = 8;
 /// After so many requests a connection is closed, as browsers come and go.
 const LANE_LASTS: u32 = 200;
+/// How many connections the client leaves open that closes none.
+const MOST_LINGERING: usize = 128;
+/// Where it comes from.
+const LINGERER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66)), 0);
 /// How long the most patient visitor waits.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A crowd that was held up for longer does not come all at once.
@@ -85,8 +91,13 @@ impl Load {
         if requests_per_second > 0 {
             let rate = requests_per_second.min(MOST_A_SECOND);
             let visits = Visits::new(script.seed);
-            let rush = (script.seed, script.rush.clone());
-            crowd.spawn(come(rate, visits, rush, way, Arc::clone(&requests)));
+            crowd.spawn(come(
+                rate,
+                visits,
+                script.clone(),
+                way,
+                Arc::clone(&requests),
+            ));
         }
         Self { crowd, requests }
     }
@@ -101,22 +112,54 @@ impl Load {
     }
 }
 
+/// Opens a connection, asks for one thing on it, and leaves it open for ever.
+async fn linger(address: SocketAddr) {
+    let Ok(socket) = TcpSocket::new_v4() else {
+        return;
+    };
+    // So that it can be told from the others; where the system does not give the address, it comes as they do.
+    let _ = socket.bind(LINGERER);
+    let Ok(mut stream) = socket.connect(address).await else {
+        return;
+    };
+    let asked = stream.write_all(b"GET /api/search?q=lamp HTTP/1.1\r\nhost: shop.test\r\n\r\n");
+    if asked.await.is_ok() {
+        pending::<()>().await;
+    }
+}
+
 /// Sends one visitor after the other, for ever.
 async fn come(
     rate: u32,
     mut visits: Visits,
-    (seed, rush): (u64, Spell),
+    script: Script,
     way: Arc<Way>,
     requests: Arc<Mutex<JoinSet<()>>>,
 ) {
     let started = Instant::now();
     let mut next = started;
+    let mut lingering = JoinSet::new();
     loop {
         next = (next + visits.pause(rate)).max(Instant::now() - LATEST);
         sleep_until(next).await;
-        let visit = visits.next();
-        let neighbour = rush.is_on(seed, started.elapsed());
-        let neighbour = neighbour.then(|| visits.next_of_neighbour());
+        let mut visit = visits.next();
+        let mut neighbour = None;
+        let elapsed = started.elapsed();
+        let on = script.crowd.iter();
+        let on =
+            on.filter(|spell| spell.is_on(script.seed, elapsed) && visits.chance(spell.percent));
+        for spell in on.collect::<Vec<_>>() {
+            match &spell.trouble {
+                Trouble::Rush => neighbour = Some(visits.next_of_neighbour()),
+                Trouble::Impatient(wait) => {
+                    visit.gives_up_after = Some(visits.millis(wait.clone()))
+                }
+                Trouble::Linger if lingering.len() < MOST_LINGERING => {
+                    lingering.spawn(linger(way.address));
+                }
+                _ => {} // a service's trouble, not a client's
+            }
+        }
         let mut requests = held(&requests);
         while requests.try_join_next().is_some() {}
         for visit in [Some(visit), neighbour].into_iter().flatten() {

@@ -15,9 +15,11 @@
 //! endpoint, failures and refusals, and a test can say when.
 
 mod answers;
+mod certificate;
 mod child;
 mod configuration;
 mod hello;
+mod incident;
 mod load;
 mod place;
 mod read_through;
@@ -27,7 +29,7 @@ mod signals;
 mod visits;
 
 use std::future::pending;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ use services::Services;
 use signals::Signals;
 
 pub use child::ChildError;
+pub use incident::{INCIDENTS, Incident};
 
 /// How the demo is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,10 @@ pub struct DemoOptions {
     pub requests_per_second: u32,
     /// When it ends by itself (default: when it is told to).
     pub duration: Option<Duration>,
+    /// One thing that goes wrong and stays so, to practise on (default: what goes wrong in a shop, and comes and goes).
+    pub incident: Option<Incident>,
+    /// When it begins (default: after 20 s).
+    pub incident_after: Duration,
 }
 
 /// Why the demo does not run, or no longer does.
@@ -106,6 +113,8 @@ impl Default for DemoOptions {
             otlp: None,
             requests_per_second: 40,
             duration: None,
+            incident: None,
+            incident_after: Duration::from_secs(20),
         }
     }
 }
@@ -131,7 +140,10 @@ async fn show(options: DemoOptions) -> Result<(), DemoError> {
     let otlp = otlp.transpose().map_err(DemoError::Otlp)?;
     let program = std::env::current_exe().map_err(DemoError::Start)?;
 
-    let script = Script::everyday(SEED);
+    let script = match options.incident {
+        Some(incident) => incident.script(SEED, options.incident_after),
+        None => Script::everyday(SEED),
+    };
     let place = Place::create()?;
     let services = Services::start(&script).map_err(DemoError::Port)?;
     let wiring = Wiring {
@@ -141,7 +153,10 @@ async fn show(options: DemoOptions) -> Result<(), DemoError> {
         otlp,
         access_log: place.access_log(),
         requests_per_second: options.requests_per_second,
+        incident: options.incident,
+        authorities: place.authorities(),
     };
+    place.write_authorities(services.authorities())?;
     let file = place.write_configuration(&wiring.file())?;
 
     let arguments = ["run".as_ref(), "--config".as_ref(), file.as_os_str()];
@@ -157,6 +172,7 @@ async fn show(options: DemoOptions) -> Result<(), DemoError> {
         otlp: wiring.otlp.as_deref(),
         otlp_variable: hello::otlp_variable(),
         requests_per_second: options.requests_per_second,
+        incident: options.incident.map(|it| (it, options.incident_after)),
     };
     let is_terminal = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     hello
@@ -179,6 +195,15 @@ async fn show(options: DemoOptions) -> Result<(), DemoError> {
     tokio::select! {
         () = leaving => {}
         () = signals.next() => {}
+    }
+    if let Some(incident) = options.incident {
+        // Who has gone by now does not want to know.
+        let _ = writeln!(
+            io::stdout(),
+            "\n  {} was: {}.",
+            incident.name(),
+            incident.cause()
+        );
     }
     Ok(())
 }

@@ -49,6 +49,23 @@ impl Place {
         self.path.join("access.log")
     }
 
+    /// Where it is written what is believed of services that speak TLS.
+    pub(super) fn authorities(&self) -> PathBuf {
+        self.path.join("authorities.pem")
+    }
+
+    /// Writes what is believed of services that speak TLS, where one does.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(super) fn write_authorities(&self, pem: &str) -> Result<(), DemoError> {
+        if pem.is_empty() {
+            return Ok(());
+        }
+        let path = self.authorities();
+        fs::write(&path, pem).map_err(|cause| DemoError::Place { path, cause })
+    }
+
     /// Writes the proxy's configuration; its path.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! it follows from a seed and the time since the start, so nothing has to be remembered, any instant can be asked about,
 //! and a test can ask. The rejected way, a task that switches faults on and off, could only be tested by waiting.
 //!
-//! Another play, such as one incident to practise on, is another [`Script`] beside [`Script::everyday`].
+//! Another play, such as one incident to practise on, is another [`Script`] beside [`Script::everyday`] (`incident`).
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,8 +18,8 @@ pub(super) struct Script {
     pub(super) seed: u64,
     /// The endpoints and their troubles.
     pub(super) cast: Vec<Part>,
-    /// When one client asks for far more than its share.
-    pub(super) rush: Spell,
+    /// What its clients do besides, and when.
+    pub(super) crowd: Vec<Spell>,
 }
 
 /// One endpoint.
@@ -31,14 +31,18 @@ pub(super) struct Part {
     pub(super) usual_ms: RangeInclusive<u64>,
     /// Its troubles; where several are on, the first that befalls a request.
     pub(super) spells: Vec<Spell>,
+    /// It speaks TLS, and its certificate is good for so long.
+    pub(super) certificate: Option<Duration>,
 }
 
-/// A service of the shop; each is an upstream of the same name.
+/// What an endpoint is of: a service of the shop, which is an upstream of the same name, or what else there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
     Checkout,
     Search,
     Inventory,
+    /// Takes traces; no service of the shop.
+    Collector,
 }
 
 /// A trouble that comes back.
@@ -71,9 +75,18 @@ pub(super) enum Trouble {
     Reset,
     /// Nobody listens.
     Refuse,
-    /// Clients come in a rush.
+    /// What would change something is answered with 500.
+    Broken,
+    /// One client comes in a rush.
     Rush,
+    /// Clients wait this many milliseconds at most.
+    Impatient(RangeInclusive<u64>),
+    /// A client leaves a connection open and does nothing with it.
+    Linger,
 }
+
+/// Longer than any demo.
+const FOR_EVER: Duration = Duration::from_secs(1 << 32);
 
 // === impl Script ===
 
@@ -84,6 +97,7 @@ impl Script {
             role,
             usual_ms,
             spells,
+            certificate: None,
         };
         let slow = Spell::every(20, Trouble::Slow(400..=900), 100).at(4, 2, 6);
         let unavailable = Spell::every(30, Trouble::Unavailable, 35).at(7, 1, 6);
@@ -101,7 +115,7 @@ impl Script {
                 ),
                 part(Role::Inventory, 2..=8, vec![unavailable, reset, refuse]),
             ],
-            rush: Spell::every(25, Trouble::Rush, 100).at(11, 3, 2),
+            crowd: vec![Spell::every(25, Trouble::Rush, 100).at(11, 3, 2)],
         }
     }
 }
@@ -130,7 +144,7 @@ impl Part {
 // === impl Role ===
 
 impl Role {
-    /// All of them, in the order in which they are told.
+    /// The services of the shop, in the order in which they are told.
     pub(super) const ALL: [Self; 3] = [Self::Checkout, Self::Search, Self::Inventory];
 
     /// The name of its route and upstream, and its path.
@@ -139,6 +153,7 @@ impl Role {
             Self::Checkout => "checkout",
             Self::Search => "search",
             Self::Inventory => "inventory",
+            Self::Collector => "collector",
         }
     }
 }
@@ -156,6 +171,18 @@ impl Spell {
             from: Duration::ZERO,
             jitter: Duration::ZERO,
             lasts: period,
+        }
+    }
+
+    /// Trouble from this time on that does not end.
+    pub(super) fn from(after: Duration, trouble: Trouble, percent: u8) -> Self {
+        Self {
+            trouble,
+            percent,
+            period: FOR_EVER,
+            from: after,
+            jitter: Duration::ZERO,
+            lasts: FOR_EVER,
         }
     }
 
@@ -194,7 +221,7 @@ mod tests {
 
     fn spells(script: &Script) -> impl Iterator<Item = &Spell> {
         let parts = script.cast.iter().flat_map(|part| &part.spells);
-        parts.chain(std::iter::once(&script.rush))
+        parts.chain(&script.crowd)
     }
 
     /// The time from second to second in tenths.
@@ -244,7 +271,7 @@ mod tests {
         let times = |seed| -> Vec<bool> {
             let script = Script::everyday(seed);
             let parts = tenths(0, 120);
-            parts.map(|at| script.rush.is_on(seed, at)).collect()
+            parts.map(|at| script.crowd[0].is_on(seed, at)).collect()
         };
         assert_eq!(times(1), times(1));
         assert_ne!(times(1), times(2));

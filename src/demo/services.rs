@@ -13,13 +13,16 @@ use fastrand::Rng;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
+use tokio_rustls::TlsAcceptor;
 
 use super::answers;
+use super::certificate::{self, Shown};
 use super::read_through::read_through;
 use super::script::{Part, Role, Script, Trouble};
 
@@ -27,6 +30,7 @@ use super::script::{Part, Role, Script, Trouble};
 #[derive(Debug)]
 pub(super) struct Services {
     addresses: Vec<(Role, SocketAddr)>,
+    authorities: String,
     _tasks: JoinSet<()>,
 }
 
@@ -37,6 +41,7 @@ struct Service {
     seed: u64,
     address: SocketAddr,
     started: Instant,
+    shown: Option<Shown>,
 }
 
 /// The connection is reset instead of an answer.
@@ -58,22 +63,27 @@ impl Services {
     /// Where the system has no port.
     pub(super) fn start(script: &Script) -> io::Result<Self> {
         let mut addresses = Vec::with_capacity(script.cast.len());
+        let mut authorities = String::new();
         let mut tasks = JoinSet::new();
         let started = Instant::now();
         for part in &script.cast {
             let listener = listen((Ipv4Addr::LOCALHOST, 0).into())?;
             let address = listener.local_addr()?;
             addresses.push((part.role, address));
+            let shown = part.certificate.map(certificate::good_for).transpose()?;
+            authorities.extend(shown.iter().map(|it| it.authority.as_str()));
             let service = Service {
                 part: part.clone(),
                 seed: script.seed,
                 address,
                 started,
+                shown,
             };
             tasks.spawn(Arc::new(service).run(listener));
         }
         Ok(Self {
             addresses,
+            authorities,
             _tasks: tasks,
         })
     }
@@ -81,6 +91,11 @@ impl Services {
     /// Where each endpoint is, in the order of the script.
     pub(super) fn addresses(&self) -> Vec<(Role, SocketAddr)> {
         self.addresses.clone()
+    }
+
+    /// What clients of the services that speak TLS believe, as PEM; empty where none does.
+    pub(super) fn authorities(&self) -> &str {
+        &self.authorities
     }
 }
 
@@ -127,13 +142,36 @@ impl Service {
 
     async fn serve(self: Arc<Self>, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
-        let answer = service_fn(|request| Box::pin(self.answer(request)));
-        let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
-        let ended = poll_fn(|cx| connection.poll_without_shutdown(cx));
-        if ended.await.is_err_and(|error| error.is_user()) {
-            // With no time to linger, closing sends RST.
-            let _ = connection.into_parts().io.into_inner().set_zero_linger();
+        let Some(shown) = &self.shown else {
+            if let Some(stream) = self.serve_on(stream, true).await {
+                // With no time to linger, closing sends RST.
+                let _ = stream.set_zero_linger();
+            }
+            return;
+        };
+        let acceptor = TlsAcceptor::from(Arc::clone(&shown.config));
+        // Who does not believe the certificate goes away. One answer a connection: the next one shows it again.
+        if let Ok(stream) = Box::pin(acceptor.accept(stream)).await {
+            drop(self.serve_on(stream, false).await);
         }
+    }
+
+    /// Serves a connection to its end; gives it back where it is to be reset.
+    async fn serve_on<C>(&self, stream: C, is_kept: bool) -> Option<C>
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+    {
+        let answer = service_fn(|request| Box::pin(self.answer(request)));
+        let mut connection = http1::Builder::new()
+            .keep_alive(is_kept)
+            .serve_connection(TokioIo::new(stream), answer);
+        let ended = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+        let mut stream = connection.into_parts().io.into_inner();
+        if ended.is_err_and(|error| error.is_user()) {
+            return Some(stream);
+        }
+        let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await; // it may be closed already
+        None
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<String>, ResetNow> {
@@ -152,6 +190,7 @@ impl Service {
         match trouble {
             Some(Trouble::Reset) => Err(ResetNow),
             Some(Trouble::Unavailable) => Ok(answers::unavailable()),
+            Some(Trouble::Broken) if head.method == Method::POST => Ok(answers::broken()),
             _ => {
                 let is_large = trouble == Some(&Trouble::Large);
                 let path = head.uri.path();
@@ -205,6 +244,7 @@ mod tests {
             role,
             usual_ms: 0..=1,
             spells: trouble.map(spell).into_iter().collect(),
+            certificate: None,
         }];
         script
     }

@@ -4,6 +4,7 @@
 //! worth looking at: several clients, hosts, methods and programs, traces that began elsewhere, paths that nobody
 //! serves, and people who do not wait.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -156,7 +157,11 @@ impl Visits {
         format!("00-{trace:032x}-{span:016x}-{flags:02x}")
     }
 
-    fn chance(&mut self, percent: u8) -> bool {
+    pub(super) fn millis(&mut self, range: RangeInclusive<u64>) -> Duration {
+        Duration::from_millis(self.rng.u64(range))
+    }
+
+    pub(super) fn chance(&mut self, percent: u8) -> bool {
         self.rng.u8(0..100) < percent
     }
 

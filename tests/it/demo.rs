@@ -9,15 +9,15 @@ use tempfile::TempDir;
 use super::rig::{Metrics, Program, Proxy, get, get_with, wait_until};
 
 /// A demo that is ready: with where it keeps its files, and its two addresses.
-struct Demo {
-    program: Program,
+pub(crate) struct Demo {
+    pub(crate) program: Program,
     dir: TempDir,
     public: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 impl Demo {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let dir = TempDir::new().expect("a temporary directory can be made");
         let mut command = Proxy::command(&[&["demo"], args].concat());
         command.env("TMPDIR", dir.path());

@@ -28,6 +28,7 @@ mod grpc;
 mod hold;
 mod http2_abuse;
 mod hygiene;
+mod incidents;
 mod limits;
 mod listener;
 mod metrics;

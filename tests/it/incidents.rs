@@ -1,0 +1,192 @@
+//! `sightglass demo --incident NAME`: each is well at first, and then found by what sightglass says of it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::demo::Demo;
+use super::rig::{Metrics, Proxy, get, get_with, try_wait_until};
+
+/// An incident that begins after six seconds.
+fn practise(name: &str) -> Demo {
+    Demo::start(&[
+        "--incident",
+        name,
+        "--incident-after",
+        "6",
+        "--rate",
+        "150",
+        "--seconds",
+        "60",
+    ])
+}
+
+fn ask(demo: &Demo, path: &str) -> Value {
+    get_with(demo.admin, path, &[("host", "127.0.0.1")]).json()
+}
+
+/// Waits for what comes some seconds after the beginning.
+fn wait_long(what: &str, condition: impl FnMut() -> bool) {
+    let patience = Duration::from_secs(45);
+    assert!(
+        try_wait_until(patience, condition),
+        "not within {patience:?}: {what}"
+    );
+}
+
+/// The sentences of the verdict.
+fn verdict(demo: &Demo) -> String {
+    let answer = ask(demo, "/api/v1/verdict");
+    let findings = answer["findings"].as_array().expect("a list").iter();
+    let sentences = findings.map(|it| it["sentence"].as_str().expect("a text").to_owned());
+    sentences.collect::<Vec<_>>().join("\n")
+}
+
+/// Waits for a verdict with all of these words, and sees that there was none before anything was wrong.
+fn found(demo: &Demo, words: &[&str]) {
+    assert_eq!(verdict(demo), "", "it is well at first");
+    let mut said = String::new();
+    let is_found = try_wait_until(Duration::from_secs(45), || {
+        said = verdict(demo);
+        words.iter().all(|word| said.contains(word))
+    });
+    assert!(is_found, "{words:?}: {said}");
+}
+
+/// What sets the failed and slow ones apart: the facts and their values.
+fn differences(demo: &Demo, filter: &str) -> Vec<(String, String)> {
+    let answer = ask(demo, &format!("/api/v1/why?filter={filter}"));
+    let differences = answer["differences"].as_array().expect("a list").iter();
+    let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+    differences
+        .map(|it| (text(&it["fact"]), text(&it["value"])))
+        .collect()
+}
+
+/// The endpoint of an upstream that stands there.
+fn endpoint(demo: &Demo, upstream: &str, at: usize) -> String {
+    let answer = ask(demo, "/api/v1/upstreams");
+    let all = answer["upstreams"].as_array().expect("a list");
+    let found = all.iter().find(|it| it["upstream"] == upstream);
+    let endpoint = &found.expect("it is there")["endpoints"][at]["endpoint"];
+    endpoint.as_str().expect("an address").to_owned()
+}
+
+#[test]
+fn a_slow_endpoint_is_named_by_the_verdict_and_by_why() {
+    let demo = practise("slow-endpoint");
+    let guilty = endpoint(&demo, "checkout", 6);
+    found(&demo, &["checkout: ", "slow", &guilty]);
+    wait_long("why", || {
+        differences(&demo, "").contains(&("endpoint".to_owned(), guilty.clone()))
+    });
+}
+
+#[test]
+fn a_retry_storm_is_told_with_what_it_hides_and_what_it_costs() {
+    let demo = practise("retry-storm");
+    found(&demo, &["inventory: ", "status_503"]);
+    wait_long("more attempts than exchanges", || {
+        let map = ask(&demo, "/api/v1/map");
+        let count = |of: &str, name: &str| {
+            let all = map[of].as_array().expect("a list").iter();
+            let mine = all.filter(|it| it[name] == "inventory");
+            mine.filter_map(|it| it["count"].as_f64()).sum::<f64>()
+        };
+        count("upstreams", "upstream") > count("routes", "route") * 1.1
+    });
+}
+
+#[test]
+fn a_bad_deploy_is_named_by_its_endpoint_and_its_method() {
+    let demo = practise("bad-deploy");
+    let guilty = endpoint(&demo, "checkout", 1);
+    found(&demo, &["checkout: ", "failing", "status_500"]);
+    wait_long("why", || {
+        let told = differences(&demo, "error");
+        let has = |fact: &str, value: &str| told.contains(&(fact.to_owned(), value.to_owned()));
+        has("endpoint", &guilty) || has("method", "POST")
+    });
+}
+
+#[test]
+fn a_wave_of_clients_that_leave_is_told_as_one() {
+    let demo = practise("client-abort-wave");
+    found(&demo, &["checkout: ", "given up by their clients"]);
+}
+
+#[test]
+fn a_dead_collector_costs_spans_which_are_told_and_no_request() {
+    let demo = practise("dead-collector");
+    found(&demo, &["spans"]);
+    let metrics = Metrics::parse(&get(demo.admin, "/metrics").text());
+    let lost = [("signal", "spans"), ("state", "dropped")];
+    let labels: Vec<(&str, &str)> = lost.to_vec();
+    assert!(metrics.sum("sightglass_telemetry_items_total", &labels) > 0.0);
+}
+
+#[test]
+fn a_leak_of_connections_is_seen_by_who_holds_them() {
+    let demo = practise("connection-leak");
+    wait_long("the leak", || {
+        let page = ask(&demo, "/api/v1/inflight?limit=1000");
+        let all = page["connections"].as_array().expect("a list").iter();
+        let peers = all.filter_map(|it| it["peer"].as_str());
+        peers.filter(|peer| peer.starts_with("127.0.0.66:")).count() > 40
+    });
+    wait_long("the listener refuses", || {
+        let metrics = Metrics::parse(&get(demo.admin, "/metrics").text());
+        metrics.sum("sightglass_connection_errors_total", &[("reason", "limit")]) > 0.0
+    });
+}
+
+#[test]
+fn an_expired_certificate_is_called_one() {
+    let demo = practise("expired-certificate");
+    found(&demo, &["inventory: ", "failing", "tls_certificate_error"]);
+    let newest = ask(
+        &demo,
+        "/api/v1/exchanges?limit=1&outcome=tls_certificate_error",
+    );
+    let detail = newest["exchanges"][0]["detail"].as_str().expect("a detail");
+    assert!(detail.contains("expired"), "{newest}");
+}
+
+#[test]
+fn a_noisy_neighbour_is_told_by_its_network_or_its_program() {
+    let demo = practise("noisy-neighbour");
+    found(&demo, &["search: ", "refused", "rate_limited"]);
+    wait_long("why", || {
+        let told = differences(&demo, "outcome%3D%3D%22rate_limited%22");
+        let is = |(fact, value): &(String, String)| {
+            (fact == "user_agent" && value.starts_with("price-watcher"))
+                || value.starts_with("203.0.113.")
+        };
+        told.iter().any(is)
+    });
+}
+
+#[test]
+fn the_cause_is_told_at_the_end_and_not_before() {
+    let mut demo = Demo::start(&["--incident", "bad-deploy", "--seconds", "2"]);
+    let before = demo.program.stdout_lines().join("\n");
+    assert!(before.contains("all is well for 20 seconds"), "{before}");
+    assert!(!before.contains("version"), "{before}");
+    let status = demo.program.wait(Duration::from_secs(15));
+    assert!(status.success(), "{status}");
+    let after = demo.program.stdout_lines().join("\n");
+    assert!(
+        after.contains("bad-deploy was: the second endpoint of checkout"),
+        "{after}"
+    );
+}
+
+#[test]
+fn a_name_that_is_none_lists_those_that_are() {
+    let output = Proxy::output(&["demo", "--incident", "fire"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    for name in ["slow-endpoint", "noisy-neighbour", "expired-certificate"] {
+        assert!(said.contains(name), "{said}");
+    }
+}
