@@ -3,12 +3,14 @@
 
 `memory` sends exchanges (default: ten million) through one sightglass with metrics, recorder, log and every request
 traced, and prints its resident memory on the way. `scrape` fills `/metrics` with many series, times a scrape, and
-measures p99 in rounds with a scrape each second and without in turn. Everything is on loopback; what it starts it ends."""
+measures p99 in rounds with a scrape each second and without in turn. `viewers` measures requests/s and the proxy's CPU a
+request in rounds without viewers, with ten of the dashboard, and with ten of `sightglass tail`, in turn. Everything is on loopback; what it starts it ends."""
 
 import argparse
 import http.client
 import os
 import shutil
+import socket
 import statistics
 import sys
 import tempfile
@@ -144,11 +146,62 @@ def scrape(bench, options):
     print(f"p99 with / without, median of the ratios of neighbours: {statistics.median(ratios):.2f}; under load a scrape took {statistics.median(busy) * 1e3:.0f} ms")
 
 
+class Viewers:
+    """So many that read a stream of the admin port as fast as it comes, until they are closed."""
+
+    def __init__(self, admin, path, count):
+        self.sockets = [socket.create_connection(("127.0.0.1", admin)) for _ in range(count)]
+        self.read = 0
+        for viewer in self.sockets:
+            viewer.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        self.threads = [threading.Thread(target=self.follow, args=(viewer,)) for viewer in self.sockets]
+        for thread in self.threads:
+            thread.start()
+
+    def follow(self, viewer):
+        piece = bytearray(1 << 20)
+        try:
+            while count := viewer.recv_into(piece):
+                self.read += count
+        except OSError:
+            pass
+
+    def close(self):
+        for viewer in self.sockets:
+            viewer.shutdown(socket.SHUT_RDWR)
+            viewer.close()
+        for thread in self.threads:
+            thread.join()
+        return self.read
+
+
+def viewers(bench, options):
+    url = f"http://127.0.0.1:{bench.port}/small"
+    measure.wrk(url, 64, 1, 2)
+    kinds = {"no viewer": None, "ten of the dashboard": "/api/v1/live", "ten of tail": "/api/v1/tail"}
+    found = {name: [] for name in kinds}
+    for _ in range(options.rounds):
+        for name, path in kinds.items():
+            looking = path and Viewers(bench.admin, path, 10)
+            before = measure.Cpu(bench.proxy.tree())
+            told = measure.wrk(url, 64, 1, 3)
+            told["cpu"] = sum(measure.Cpu(bench.proxy.tree()).since(before)) / 1e3 / told["requests"]
+            told["read"] = looking.close() / 3e6 if looking else 0
+            found[name].append(told)
+            os.truncate(bench.log, 0)
+    base = found["no viewer"]
+    for name, rounds in found.items():
+        median = {of: statistics.median(it[of] for it in rounds) for of in ("rate", "cpu", "p99", "read")}
+        ratio = {of: statistics.median(it[of] / other[of] for it, other in zip(rounds, base)) for of in ("rate", "cpu", "p99")}
+        print(f"{name}: {median['rate']:.0f} requests/s (x {ratio['rate']:.3f}), {median['cpu']:.1f} us CPU a request (x {ratio['cpu']:.3f}), "
+              f"p99 {median['p99'] * 1e3:.2f} ms (x {ratio['p99']:.2f}), viewers read {median['read']:.2f} MB/s")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("memory", "scrape"))
+    parser.add_argument("what", choices=("memory", "scrape", "viewers"))
     parser.add_argument("--exchanges", type=int, default=10_000_000, help="how many (memory; default ten million)")
-    parser.add_argument("--rounds", type=int, default=9, help="rounds of each kind (scrape; default 9)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of each kind (scrape, viewers; default 9)")
     options = parser.parse_args()
     measure.on_termination()
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -157,7 +210,7 @@ def main():
     bench = None
     try:
         bench = Bench(folder, ROUTES if options.what == "scrape" else 0)
-        (memory if options.what == "memory" else scrape)(bench, options)
+        {"memory": memory, "scrape": scrape, "viewers": viewers}[options.what](bench, options)
     finally:
         if bench:
             bench.end()
