@@ -120,7 +120,7 @@ impl Incident {
     pub(super) fn cause(self) -> &'static str {
         match self {
             Self::SlowEndpoint => {
-                "the seventh endpoint of checkout answered twenty times more slowly. The verdict names it, and `why` does"
+                "the seventh endpoint of checkout answered twenty times more slowly. The verdict names it, and the slowest exchanges of checkout are all on it"
             }
             Self::RetryStorm => {
                 "inventory answered 503 to every second attempt, on both endpoints, and each was sent up to three times. \
