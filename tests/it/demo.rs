@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -16,8 +17,12 @@ pub(crate) struct Demo {
     pub(crate) admin: SocketAddr,
 }
 
+static TURN: Mutex<()> = Mutex::new(());
+
 impl Demo {
     pub(crate) fn start(args: &[&str]) -> Self {
+        // One after the other: each looks for free ports, and has them only when its proxy listens there.
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = TempDir::new().expect("a temporary directory can be made");
         let mut command = Proxy::command(&[&["demo"], args].concat());
         command.env("TMPDIR", dir.path());
