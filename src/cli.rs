@@ -5,7 +5,7 @@
 
 mod clients;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -282,8 +282,7 @@ impl Explain {
         if self.json {
             writeln!(out, "{:#}", explained.json())?;
         } else {
-            let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let is_coloured = out.is_terminal() && !is_plain;
+            let is_coloured = config::wants_colours(&out);
             out.write_all(explain::draw(&explained, is_coloured).as_bytes())?;
         }
         Ok(explained.is_served())

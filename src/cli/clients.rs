@@ -6,14 +6,21 @@ use clap::Args;
 
 use crate::top::{EndpointOptions, ScreenOptions, TailOptions, TraceOptions, WhyOptions};
 
+/// Which proxy is asked.
 #[derive(Debug, Args)]
-pub(super) struct Top {
+struct Port {
     /// The admin port
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
     admin: String,
     /// A file whose first line is the admin port's token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Top {
+    #[command(flatten)]
+    port: Port,
     /// Print one look as text, and end
     #[arg(long)]
     once: bool,
@@ -24,12 +31,8 @@ pub(super) struct Tail {
     /// Which exchanges, such as 'status>=500 && route=="checkout"' (default: all)
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
-    /// The admin port
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
-    admin: String,
-    /// A file whose first line is the admin port's token
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    port: Port,
     /// Print each exchange as the access log's JSON
     #[arg(long)]
     json: bool,
@@ -40,12 +43,8 @@ pub(super) struct Trace {
     /// The trace id: 32 hexadecimal digits, as trace_id in the access log
     #[arg(value_name = "ID")]
     id: String,
-    /// The admin port
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
-    admin: String,
-    /// A file whose first line is the admin port's token
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    port: Port,
     /// A dump of the flight recorder, to look there instead
     #[arg(long, value_name = "DUMP", conflicts_with_all = ["admin", "token_file"])]
     file: Option<PathBuf>,
@@ -62,12 +61,8 @@ pub(super) struct Why {
     /// How many minutes back
     #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=30))]
     minutes: u64,
-    /// The admin port
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
-    admin: String,
-    /// A file whose first line is the admin port's token
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    port: Port,
     /// Print the JSON as it is
     #[arg(long)]
     json: bool,
@@ -87,12 +82,8 @@ pub(super) struct Endpoint {
     /// For how long, 1s to 24h (default 10m)
     #[arg(long = "for", value_name = "DURATION")]
     lasts: Option<String>,
-    /// The admin port
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
-    admin: String,
-    /// A file whose first line is the admin port's token
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    port: Port,
 }
 
 // === impl Top ===
@@ -100,8 +91,8 @@ pub(super) struct Endpoint {
 impl Top {
     pub(super) fn options(self) -> ScreenOptions {
         ScreenOptions {
-            admin: self.admin,
-            token_file: self.token_file,
+            admin: self.port.admin,
+            token_file: self.port.token_file,
             once: self.once,
         }
     }
@@ -113,8 +104,8 @@ impl Tail {
     pub(super) fn options(self) -> TailOptions {
         TailOptions {
             filter: self.filter,
-            admin: self.admin,
-            token_file: self.token_file,
+            admin: self.port.admin,
+            token_file: self.port.token_file,
             json: self.json,
         }
     }
@@ -126,8 +117,8 @@ impl Trace {
     pub(super) fn options(self) -> TraceOptions {
         TraceOptions {
             id: self.id,
-            admin: self.admin,
-            token_file: self.token_file,
+            admin: self.port.admin,
+            token_file: self.port.token_file,
             file: self.file,
             json: self.json,
         }
@@ -141,8 +132,8 @@ impl Why {
         WhyOptions {
             filter: self.filter,
             minutes: self.minutes,
-            admin: self.admin,
-            token_file: self.token_file,
+            admin: self.port.admin,
+            token_file: self.port.token_file,
             json: self.json,
         }
     }
@@ -158,8 +149,8 @@ impl Endpoint {
             endpoint: self.endpoint,
             lasts: self.lasts.or(standard),
             state: self.state,
-            admin: self.admin,
-            token_file: self.token_file,
+            admin: self.port.admin,
+            token_file: self.port.token_file,
         }
     }
 }

@@ -80,7 +80,7 @@ pub use secret::Secret;
 pub use series::{FREE_LABELS, HOST_LABEL, Metrics, Push};
 pub use slo::{FAST_BURN, LatencyObjective, Slo};
 pub use telemetry::Telemetry;
-pub use terminal::harmless;
+pub use terminal::{harmless, wants_colours};
 pub use traces::{Otlp, OtlpProtocol, Traces};
 pub use units::{ByteSize, DurationRange, DurationWritten, Rate, Share, UnitError};
 pub use upstream::{Balance, Endpoint, Protocol, Upstream, UpstreamLimits};

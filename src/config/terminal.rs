@@ -1,6 +1,7 @@
-//! Text of strangers on a terminal. It stands in this room because whoever writes for people may know it.
+//! What is written on a terminal: text of strangers, and colours. It stands in this room because whoever writes for people may know it.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 
 /// A stranger's text that leaves the terminal as it is: control characters and those that turn the line around are
 /// written as their numbers.
@@ -15,6 +16,13 @@ pub fn harmless(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whether people want colours there: it is a terminal, and `NO_COLOR` does not say otherwise (no-color.org).
+#[must_use]
+pub fn wants_colours(out: &impl IsTerminal) -> bool {
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    out.is_terminal() && !is_plain
 }
 
 /// Whether it ends a line or turns what follows round (UAX #9).

@@ -6,7 +6,6 @@
 //!
 //! Failures are what the demo is there to show, on the other side of the proxy; here they are expected and not told.
 
-use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::http::header::HOST;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -112,7 +111,7 @@ impl Load {
     }
 }
 
-/// Opens a connection, asks for one thing on it, and leaves it open for ever.
+/// Opens a connection, asks for one thing on it, and leaves it open.
 async fn linger(address: SocketAddr) {
     let Ok(socket) = TcpSocket::new_v4() else {
         return;
@@ -123,9 +122,12 @@ async fn linger(address: SocketAddr) {
         return;
     };
     let asked = stream.write_all(b"GET /api/search?q=lamp HTTP/1.1\r\nhost: shop.test\r\n\r\n");
-    if asked.await.is_ok() {
-        pending::<()>().await;
+    if asked.await.is_err() {
+        return;
     }
+    // Until the proxy has had enough of it; then the client leaks another.
+    let mut answer = [0; 4096];
+    while stream.read(&mut answer).await.is_ok_and(|count| count > 0) {}
 }
 
 /// Sends one visitor after the other, for ever.
@@ -144,6 +146,7 @@ async fn come(
         sleep_until(next).await;
         let mut visit = visits.next();
         let mut neighbour = None;
+        while lingering.try_join_next().is_some() {}
         let elapsed = started.elapsed();
         let on = script.crowd.iter();
         let on =

@@ -29,14 +29,14 @@ mod signals;
 mod visits;
 
 use std::future::pending;
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::time::{interval, sleep, timeout};
 
-use crate::config::ArgumentError;
+use crate::config::{ArgumentError, wants_colours};
 
 use child::Child;
 use configuration::Wiring;
@@ -174,7 +174,7 @@ async fn show(options: DemoOptions) -> Result<(), DemoError> {
         requests_per_second: options.requests_per_second,
         incident: options.incident.map(|it| (it, options.incident_after)),
     };
-    let is_terminal = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let is_terminal = wants_colours(&io::stdout());
     hello
         .write(&mut io::stdout().lock(), is_terminal)
         .map_err(DemoError::Hello)?;

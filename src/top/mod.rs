@@ -28,6 +28,8 @@ mod why;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
+use crate::config::wants_colours;
+
 pub use dump::DumpError;
 pub use port::PortError;
 
@@ -170,7 +172,7 @@ pub fn trace(options: &TraceOptions) -> Result<(), TopError> {
         out.write_all(&text)?;
         return Ok(out.write_all(b"\n")?);
     }
-    let is_coloured = read::wants_colours(&out);
+    let is_coloured = wants_colours(&out);
     let Ok(exchange) = serde_json::from_slice(&text) else {
         return Err(TopError::NoExchange { place });
     };
@@ -229,7 +231,7 @@ pub fn screen(options: ScreenOptions) -> Result<(), TopError> {
     if !out.is_terminal() || !io::stdin().is_terminal() {
         return Err(TopError::NoTerminal);
     }
-    Ok(screen::run(&admin, token_file, read::wants_colours(&out))?)
+    Ok(screen::run(&admin, token_file, wants_colours(&out))?)
 }
 
 /// Prints exchanges as they finish, until the proxy ends or nobody reads them any more.
@@ -243,7 +245,7 @@ pub fn tail(options: &TailOptions) -> Result<(), TopError> {
         path.push_str(&encoded(filter));
     }
     let mut out = io::stdout().lock();
-    let is_coloured = read::wants_colours(&out);
+    let is_coloured = wants_colours(&out);
     let mut lines = tail::Lines {
         out: &mut io::BufWriter::new(&mut out),
         aside: &mut io::stderr(),
@@ -263,14 +265,7 @@ pub fn tail(options: &TailOptions) -> Result<(), TopError> {
 /// # Errors
 /// Where the admin port cannot be asked, or does not do it.
 pub fn endpoint(options: &EndpointOptions) -> Result<(), TopError> {
-    let (upstream, endpoint) = (encoded(&options.upstream), encoded(&options.endpoint));
-    let path = format!("/api/v1/upstreams/{upstream}/endpoints/{endpoint}");
-    let mut asked = serde_json::json!({ "state": options.state });
-    if let Some(lasts) = &options.lasts {
-        asked["for"] = lasts.as_str().into();
-    }
-    let token = options.token_file.as_deref();
-    port::put(&options.admin, &path, asked.to_string(), token)?;
+    port::hold(options)?;
     let (endpoint, upstream) = (&options.endpoint, &options.upstream);
     let mut out = io::stdout().lock();
     Ok(match &options.lasts {

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::events::{Events, Told};
+use super::{EndpointOptions, encoded};
 
 /// Why the admin port did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -82,17 +83,19 @@ pub(super) fn get(
     }
 }
 
-/// Puts this JSON there: the body of the 200.
-pub(super) fn put(
-    admin: &str,
-    path: &str,
-    body: String,
-    token: Option<&Path>,
-) -> Result<Vec<u8>, PortError> {
+/// Takes an endpoint out for a while, or puts it back.
+pub(super) fn hold(options: &EndpointOptions) -> Result<(), PortError> {
+    let (upstream, endpoint) = (encoded(&options.upstream), encoded(&options.endpoint));
+    let path = format!("/api/v1/upstreams/{upstream}/endpoints/{endpoint}");
+    let mut asked = serde_json::json!({ "state": options.state });
+    if let Some(lasts) = &options.lasts {
+        asked["for"] = lasts.as_str().into();
+    }
     let request = Request::put(path).header(header::CONTENT_TYPE, "application/json");
-    match call(admin, request, body, token)? {
-        (StatusCode::OK, body) => Ok(body),
-        (status, body) => Err(refused(admin, status, &body)),
+    let token = options.token_file.as_deref();
+    match call(&options.admin, request, asked.to_string(), token)? {
+        (StatusCode::OK, _) => Ok(()),
+        (status, body) => Err(refused(&options.admin, status, &body)),
     }
 }
 

@@ -22,9 +22,3 @@ pub(super) fn text(value: &Value) -> String {
 pub(super) fn number(value: &Value) -> Option<f64> {
     value.as_f64()
 }
-
-/// Whether people want colours here.
-pub(super) fn wants_colours(out: &impl std::io::IsTerminal) -> bool {
-    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    out.is_terminal() && !is_plain
-}

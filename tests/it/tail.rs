@@ -91,7 +91,7 @@ fn a_filter_that_cannot_be_read_points_at_its_column() {
 }
 
 #[test]
-fn a_viewer_that_reads_nothing_costs_nobody_anything_and_loses_its_place() {
+fn a_viewer_that_reads_nothing_holds_up_neither_traffic_nor_other_viewers() {
     let upstream = Upstream::ok("hello");
     let proxy = Proxy::start(Config::new(upstream.address()));
     let mut silent = TcpStream::connect(proxy.admin()).expect("it listens");

@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::top::port::{self, PortError};
-use crate::top::{decisions, encoded, waterfall, why};
+use crate::top::{EndpointOptions, decisions, encoded, waterfall, why};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,11 +141,11 @@ impl Port {
                 failed,
             ));
         }
-        let filter = format!(
+        let path = format!(
             "/api/v1/exchanges?limit=200&order=slowest&filter={}",
             encoded(filter)
         );
-        let slow = self.get(&filter)?.unwrap_or_default();
+        let slow = self.get(&path)?.unwrap_or_default();
         Ok(News::Exchanges("none failed; the slowest".to_owned(), slow))
     }
 
@@ -170,17 +170,14 @@ impl Port {
     }
 
     fn hold(&self, upstream: &str, endpoint: &str, state: &str) -> Result<News, PortError> {
-        let path = format!(
-            "/api/v1/upstreams/{}/endpoints/{}",
-            encoded(upstream),
-            encoded(endpoint)
-        );
-        let mut asked = json!({ "state": state });
-        if state != "ready" {
-            asked["for"] = OUT.into();
-        }
-        let token = self.token_file.as_deref();
-        port::put(&self.admin, &path, asked.to_string(), token)?;
+        port::hold(&EndpointOptions {
+            upstream: upstream.to_owned(),
+            endpoint: endpoint.to_owned(),
+            state: state.to_owned(),
+            lasts: (state != "ready").then(|| OUT.to_owned()),
+            admin: self.admin.clone(),
+            token_file: self.token_file.clone(),
+        })?;
         Ok(News::Said(match state {
             "ready" => format!("{endpoint} of {upstream} takes attempts"),
             _ => format!("{endpoint} of {upstream} takes no new attempts ({state}) for {OUT}"),

@@ -75,7 +75,7 @@ Tab, 1 2 3 4         the next table, this table: routes, upstreams, endpoints, i
 up down PgUp PgDn    choose a row (also j k, Home, End)
 Enter                what lies under it: its newest failures (or slowest), then the waterfall of one
 v                    why: what sets the exchanges of the verdict apart
-w                    why: what sets the failed and slow exchanges of the row apart
+w                    why: what sets the failures of the row apart
 F4 /                 show rows with this text only; Esc ends it
 F6 > <               order by the next column, by the one before
 I                    turn the order round
@@ -288,7 +288,7 @@ impl Look {
         }
     }
 
-    /// The exchanges of the chosen row that failed or were slow.
+    /// The failures of the chosen row.
     fn chosen_filter(&self) -> Option<String> {
         match self.chosen()? {
             Subject::Exchange(_) => None,
