@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use clients::{Endpoint, Tail, Top, Trace, Why};
+use clients::{Endpoint, Tail, Top, Trace, Why, Xray};
 
 use crate::app::{self, App, StartError};
-use crate::config::{self, ArgumentError, LoadError};
+use crate::config::{self, ArgumentError, LoadError, Question, QuestionError};
 use crate::demo::{self, DemoError, DemoOptions};
-use crate::explain::{self, Question, QuestionError};
+use crate::explain;
 use crate::generate;
 use crate::telemetry::metrics_prediction as predict;
 use crate::top::{self, TopError};
@@ -66,6 +66,11 @@ enum Command {
     ///
     /// Asks the admin port of a running proxy, or reads a file that its flight recorder has written.
     Trace(Trace),
+    /// Send one request through a running proxy, and see what every layer did with it
+    ///
+    /// It is a request like any other, with you as its client: routed, limited and counted. Asks the admin port, which
+    /// lets it in at a listener; prints the steps of each layer, of h2 and of rustls, then the waterfall and the decisions.
+    Xray(Xray),
     /// See the whole proxy in the terminal: what is wrong, routes, upstreams, endpoints, what is in flight
     ///
     /// A round a second, with htop's keys; F1 tells them.
@@ -218,6 +223,7 @@ impl Cli {
                 Err(error) => Err(error),
             },
             Command::Trace(trace) => top::trace(&trace.options()).map_err(CliError::from),
+            Command::Xray(xray) => top::xray(&xray.options()).map_err(CliError::from),
             Command::Top(top) => top::screen(top.options()).map_err(CliError::from),
             Command::Tail(tail) => top::tail(&tail.options()).map_err(CliError::from),
             Command::Why(why) => top::why(&why.options()).map_err(CliError::from),

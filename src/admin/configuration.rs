@@ -11,7 +11,6 @@ use serde_json::{Map, Value, json};
 
 use super::Sources;
 use super::reply::{self, Reply};
-use super::upstreams::{balance, protocol};
 use crate::config::{
     Access, Admin, DurationWritten, HeaderEdits, HostPattern, LimitKey, Listener, LogFormat,
     LogOutput, Match, Otlp, OtlpProtocol, PathPattern, Plan, ProxyProtocol, RateLimit, Retry,
@@ -228,13 +227,13 @@ fn upstream(it: &Upstream) -> Value {
     json!({
         "name": it.name.as_str(),
         "endpoints": endpoints.collect::<Value>(),
-        "protocol": protocol(it.protocol),
+        "protocol": it.protocol.as_str(),
         "tls": it.tls.as_ref().map(tls::upstream),
         "proxy_protocol": it.proxy_protocol.map(|version| match version {
             ProxyProtocol::V1 => "v1",
             ProxyProtocol::V2 => "v2",
         }),
-        "balance": balance(it.balance),
+        "balance": it.balance.as_str(),
         "connect_timeout": time(it.connect_timeout),
         "idle_timeout": time(it.idle_timeout),
     })

@@ -5,7 +5,7 @@
 //! can send neither, so that no foreign page can make a browser do it. What was done is an event and an
 //! answer with the same status. Calls that are refused for who asks are no events: strangers must not fill the log.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 
 use super::reply::{self, Reply};
 use crate::config::HeldState;
+use crate::exchange::SpanRef;
+use crate::telemetry::xray::Beam;
 
 /// What calls can make the process do, beside what they do to telemetry.
 pub trait Control: Send + Sync {
@@ -37,6 +39,9 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// Why nothing was changed.
     fn hold(&self, asked: &HoldAsked<'_>, who: IpAddr) -> Result<(), HoldRefused>;
+
+    /// Takes in a connection whose exchange is looked through. Whether a worker takes it.
+    fn look_through(&self, looked: LookedThrough) -> bool;
 }
 
 /// What an endpoint is to be.
@@ -48,6 +53,21 @@ pub struct HoldAsked<'a> {
     pub endpoint: &'a str,
     /// How it is taken out and for how long; `None` to put it back.
     pub out: Option<(HeldState, Duration)>,
+}
+
+/// A connection of the process to itself, whose exchange is looked through.
+#[derive(Debug)]
+pub struct LookedThrough {
+    /// The listener's end of it.
+    pub stream: std::net::TcpStream,
+    /// Who is taken to be the client.
+    pub client: SocketAddr,
+    /// The listener, by its place in the plan.
+    pub listener: u16,
+    /// The span whose child the exchange is.
+    pub parent: SpanRef,
+    /// What carries the span into the exchange's tasks.
+    pub beam: Beam,
 }
 
 /// Why an endpoint is not taken out.

@@ -5,7 +5,7 @@
 //! port      connections: how many, how long, how they end
 //! access    may this peer, was it this port that was meant, did a page of another origin ask
 //! page      which page a path is, and who may ask for it how
-//! control   calls that change something: reload, drain, log_level, dump, endpoint
+//! control   calls that change something: reload, drain, log_level, dump, endpoint, xray
 //! scrape health exchanges in_flight upstreams routes history slo verdict why configuration books process dashboard      one file a page
 //! reply     what every answer carries
 //! ```
@@ -43,6 +43,7 @@ mod tail;
 mod upstreams;
 mod verdict;
 mod why;
+mod xray;
 
 #[cfg(test)]
 mod sample;
@@ -68,7 +69,7 @@ use crate::telemetry::tail::Tail;
 use crate::telemetry::verdict::Verdict;
 
 pub use access::{Access, Refusal, TokenError};
-pub use control::{Control, HoldAsked, HoldRefused};
+pub use control::{Control, HoldAsked, HoldRefused, LookedThrough};
 pub use health::Readiness;
 pub use port::{Admin, StartError, serve};
 pub use upstreams::{EndpointFigures, Held, UpstreamFigures};

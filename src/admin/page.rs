@@ -21,9 +21,9 @@ use super::stream::Streams;
 use super::{
     Access, Readiness, Sources, books, configuration, control, dashboard, dump, endpoint, events,
     exchanges, history, in_flight, live, log_level, map, process, routes, scrape, slo, tail,
-    upstreams, verdict, why,
+    upstreams, verdict, why, xray,
 };
-use crate::telemetry::own_work::{OwnWork, own_span};
+use crate::telemetry::own_work::{OwnWork, around, own_span};
 use crate::telemetry::{Event, emit};
 
 /// All pages.
@@ -70,20 +70,30 @@ enum Page<'a> {
     LogLevel,
     Reload,
     Drain,
+    Xray,
 }
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
-    ChangeLogLevel,
+    /// It is done beside the reactor.
+    AtOnce(Change),
+    /// It takes as long as a service takes to answer.
+    Xray,
+}
+
+/// What is done at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    LogLevel,
     Reload,
     Drain,
     Dump,
-    HoldEndpoint,
+    Endpoint,
 }
 
 /// The paths, as people are told them.
-const PATHS: [&str; 27] = [
+const PATHS: [&str; 28] = [
     "/",
     "/metrics",
     "/livez",
@@ -111,6 +121,7 @@ const PATHS: [&str; 27] = [
     "/api/v1/log-level",
     "/api/v1/reload",
     "/api/v1/drain",
+    "/api/v1/xray",
 ];
 
 // === impl Pages ===
@@ -186,18 +197,21 @@ impl Pages {
     {
         let method = act.method();
         let asked = head.uri.path().to_owned();
-        let reply = match Call::read(peer, head, body).await {
-            Err(problem) => *problem,
-            Ok(call) => {
+        let work = OwnWork::AdminCall { method, path };
+        let reply = match (Call::read(peer, head, body).await, act) {
+            (Err(problem), _) => *problem,
+            // It waits for the answer of a service: not in one of the few places beside the reactor.
+            (Ok(call), Act::Xray) => around(work, xray::run(&self, &call)).await,
+            (Ok(call), Act::AtOnce(change)) => {
                 let questions = Arc::clone(&self.questions);
                 beside(questions, move || {
                     let sources = &self.sources;
-                    own_span(OwnWork::AdminCall { method, path }).in_scope(|| match act {
-                        Act::ChangeLogLevel => log_level::change(&sources.log_levels, &call),
-                        Act::Reload => control::reload(&*sources.control),
-                        Act::Drain => control::drain(&*sources.control),
-                        Act::Dump => dump::dump(sources, peer),
-                        Act::HoldEndpoint => endpoint::change(sources, &asked, &call),
+                    own_span(work).in_scope(|| match change {
+                        Change::LogLevel => log_level::change(&sources.log_levels, &call),
+                        Change::Reload => control::reload(&*sources.control),
+                        Change::Drain => control::drain(&*sources.control),
+                        Change::Dump => dump::dump(sources, peer),
+                        Change::Endpoint => endpoint::change(sources, &asked, &call),
                     })
                 })
                 .await
@@ -280,6 +294,7 @@ impl<'a> Page<'a> {
             "/api/v1/log-level" => Self::LogLevel,
             "/api/v1/reload" => Self::Reload,
             "/api/v1/drain" => Self::Drain,
+            "/api/v1/xray" => Self::Xray,
             _ => match path.strip_prefix("/api/v1/exchanges/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => Self::Exchange(id),
                 Some(rest) => match rest.strip_suffix("/explain") {
@@ -327,6 +342,7 @@ impl<'a> Page<'a> {
             Self::LogLevel => "/api/v1/log-level",
             Self::Reload => "/api/v1/reload",
             Self::Drain => "/api/v1/drain",
+            Self::Xray => "/api/v1/xray",
         }
     }
 
@@ -334,7 +350,7 @@ impl<'a> Page<'a> {
     fn allowed(self) -> &'static str {
         match self {
             Self::LogLevel => "GET, HEAD, PUT",
-            Self::Reload | Self::Drain | Self::Dump => "POST",
+            Self::Reload | Self::Drain | Self::Dump | Self::Xray => "POST",
             Self::Endpoint => "PUT",
             _ => "GET, HEAD",
         }
@@ -344,20 +360,22 @@ impl<'a> Page<'a> {
     fn is_read(self, method: &Method) -> bool {
         !matches!(
             self,
-            Self::Reload | Self::Drain | Self::Dump | Self::Endpoint
+            Self::Reload | Self::Drain | Self::Dump | Self::Endpoint | Self::Xray
         ) && matches!(*method, Method::GET | Method::HEAD)
     }
 
     /// What this method does to it, where it changes something.
     fn act(self, method: &Method) -> Option<Act> {
-        match (self, method) {
-            (Self::LogLevel, &Method::PUT) => Some(Act::ChangeLogLevel),
-            (Self::Reload, &Method::POST) => Some(Act::Reload),
-            (Self::Drain, &Method::POST) => Some(Act::Drain),
-            (Self::Dump, &Method::POST) => Some(Act::Dump),
-            (Self::Endpoint, &Method::PUT) => Some(Act::HoldEndpoint),
-            _ => None,
-        }
+        let change = match (self, method) {
+            (Self::Xray, &Method::POST) => return Some(Act::Xray),
+            (Self::LogLevel, &Method::PUT) => Change::LogLevel,
+            (Self::Reload, &Method::POST) => Change::Reload,
+            (Self::Drain, &Method::POST) => Change::Drain,
+            (Self::Dump, &Method::POST) => Change::Dump,
+            (Self::Endpoint, &Method::PUT) => Change::Endpoint,
+            _ => return None,
+        };
+        Some(Act::AtOnce(change))
     }
 }
 
@@ -366,8 +384,8 @@ impl<'a> Page<'a> {
 impl Act {
     fn method(self) -> &'static str {
         match self {
-            Self::ChangeLogLevel | Self::HoldEndpoint => "PUT",
-            Self::Reload | Self::Drain | Self::Dump => "POST",
+            Self::AtOnce(Change::LogLevel | Change::Endpoint) => "PUT",
+            Self::AtOnce(Change::Reload | Change::Drain | Change::Dump) | Self::Xray => "POST",
         }
     }
 }

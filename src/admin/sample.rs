@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Control, EndpointFigures, HoldAsked, HoldRefused, Running, Sources, UpstreamFigures};
+use super::{
+    Control, EndpointFigures, HoldAsked, HoldRefused, LookedThrough, Running, Sources,
+    UpstreamFigures,
+};
 use crate::config::{Name, Plan, parse};
 use crate::exchange::{
     Carried, Connection, Exchange, KeepReason, Outcome, Phase, Protocol, Record, SpanId, Text,
@@ -74,6 +77,10 @@ impl Control for NoControl {
 
     fn hold(&self, _: &HoldAsked<'_>, _: IpAddr) -> Result<(), HoldRefused> {
         Err(HoldRefused::NoUpstream)
+    }
+
+    fn look_through(&self, _: LookedThrough) -> bool {
+        false
     }
 }
 

@@ -89,8 +89,8 @@ fn upstream(upstream: &UpstreamFigures, catalogue: &Catalogue) -> Value {
         .map(|it| endpoint(&upstream.name, it, catalogue));
     json!({
         "upstream": upstream.name.as_str(),
-        "protocol": protocol(upstream.protocol),
-        "balance": balance(upstream.balance),
+        "protocol": upstream.protocol.as_str(),
+        "balance": upstream.balance.as_str(),
         "connections": {
             "active": upstream.active_connections,
             "idle": upstream.idle_connections,
@@ -121,23 +121,4 @@ fn endpoint(upstream: &Name, endpoint: &EndpointFigures, catalogue: &Catalogue) 
         "latency_ewma_seconds": endpoint.latency_seconds,
         "requests": requests,
     })
-}
-
-/// The word of the configuration.
-pub(super) fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http1 => "http1",
-        Protocol::Http2 => "http2",
-        Protocol::Auto => "auto",
-    }
-}
-
-/// The word of the configuration.
-pub(super) fn balance(balance: Balance) -> &'static str {
-    match balance {
-        Balance::PeakEwma => "peak_ewma",
-        Balance::LeastRequests => "least_requests",
-        Balance::RoundRobin => "round_robin",
-        Balance::Random => "random",
-    }
 }

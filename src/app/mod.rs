@@ -113,10 +113,10 @@ pub fn run(app: App) -> Result<(), StartError> {
         reload::tell_unverified(&plan);
         let drawn = drawn(&telemetry, &graph, &certificates);
         let threads = Threads::start(&plan, bound, &graph, &telemetry, &certificates)?;
-        let reload = Reload::new(app.file, &graph, &telemetry, &certificates, &stop);
+        let team = threads.team();
+        let reload = Reload::new(app.file, &graph, &telemetry, &certificates, team, &stop);
         let reload = Arc::new(reload);
         let control = Arc::clone(&reload) as Arc<dyn admin::Control>;
-        let team = threads.team();
         let sources = sources::of(&telemetry, &graph, team, listening.clone(), control);
         let socket = admin_bound.sockets.swap_remove(0);
         let admin = admin::serve(handle, socket, &plan.admin, sources)?;

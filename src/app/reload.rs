@@ -11,9 +11,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::holds::Holds;
-use crate::admin::{Control, HoldAsked, HoldRefused};
+use crate::admin::{Control, HoldAsked, HoldRefused, LookedThrough};
 use crate::config::{LoadError, Plan};
 use crate::graph::Graph;
+use crate::server::{Looked, Team, Under};
 use crate::telemetry::own_work::{OwnWork, own_span};
 use crate::telemetry::{Event, Telemetry, emit};
 use crate::tls::{Certificates, Found};
@@ -25,6 +26,7 @@ pub(super) struct Reload {
     telemetry: Arc<Telemetry>,
     certificates: Arc<Certificates>,
     holds: Holds,
+    team: Team,
     /// One at a time: a signal and a call may come together.
     turn: Mutex<()>,
     /// Tells that the process is to drain and end.
@@ -53,6 +55,7 @@ impl Reload {
         graph: &Arc<ArcSwap<Graph>>,
         telemetry: &Arc<Telemetry>,
         certificates: &Arc<Certificates>,
+        team: &Team,
         stop: &Arc<Notify>,
     ) -> Self {
         Self {
@@ -61,6 +64,7 @@ impl Reload {
             telemetry: Arc::clone(telemetry),
             certificates: Arc::clone(certificates),
             holds: Holds::new(graph),
+            team: team.clone(),
             turn: Mutex::default(),
             stop: Arc::clone(stop),
         }
@@ -115,6 +119,18 @@ impl Control for Reload {
 
     fn hold(&self, asked: &HoldAsked<'_>, who: IpAddr) -> Result<(), HoldRefused> {
         self.holds.hold(asked, who)
+    }
+
+    fn look_through(&self, looked: LookedThrough) -> bool {
+        self.team.look_through(Looked {
+            stream: looked.stream,
+            peer: looked.client,
+            listener: looked.listener,
+            under: Under {
+                parent: looked.parent,
+                beam: looked.beam,
+            },
+        })
     }
 }
 

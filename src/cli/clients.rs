@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::top::{EndpointOptions, ScreenOptions, TailOptions, TraceOptions, WhyOptions};
+use crate::config::DurationWritten;
+use crate::top::{
+    EndpointOptions, ScreenOptions, TailOptions, TraceOptions, WhyOptions, XrayOptions,
+};
 
 /// Which proxy is asked.
 #[derive(Debug, Args)]
@@ -48,6 +51,36 @@ pub(super) struct Trace {
     /// A dump of the flight recorder, to look there instead
     #[arg(long, value_name = "DUMP", conflicts_with_all = ["admin", "token_file"])]
     file: Option<PathBuf>,
+    /// Print the JSON as it is
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Xray {
+    /// The URL as a client would write it, such as http://shop.test/cart?id=7
+    #[arg(value_name = "URL")]
+    url: String,
+    /// The method
+    #[arg(short = 'X', long, value_name = "METHOD", default_value = "GET")]
+    method: String,
+    /// A header field, 'name: value'; as often as there are fields
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    headers: Vec<String>,
+    /// The body, up to 8 KiB
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    data: String,
+    /// The listener (default: the one with the URL's port, else the first for its scheme)
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// How long the answer may take, up to 5m
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    timeout: DurationWritten,
+    /// Print the finer steps of h2, rustls and the like as well
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    port: Port,
     /// Print the JSON as it is
     #[arg(long)]
     json: bool,
@@ -120,6 +153,25 @@ impl Trace {
             admin: self.port.admin,
             token_file: self.port.token_file,
             file: self.file,
+            json: self.json,
+        }
+    }
+}
+
+// === impl Xray ===
+
+impl Xray {
+    pub(super) fn options(self) -> XrayOptions {
+        XrayOptions {
+            url: self.url,
+            method: self.method,
+            headers: self.headers,
+            body: self.data,
+            listener: self.listener,
+            timeout: self.timeout.0,
+            all: self.all,
+            admin: self.port.admin,
+            token_file: self.port.token_file,
             json: self.json,
         }
     }

@@ -33,6 +33,7 @@ mod notes;
 mod plan;
 mod problem;
 mod propagation;
+mod question;
 mod ranges;
 mod read;
 mod recorder;
@@ -71,6 +72,7 @@ pub use names::{Address, AddressError, Host, Name};
 pub use plan::{Drain, Plan, Runtime};
 pub use problem::{LoadError, Problem, Problems, Severity};
 pub use propagation::{Propagation, TraceFormat};
+pub use question::{Question, QuestionError};
 pub use recorder::Recorder;
 pub use retry::{GrpcStatuses, Retry, RetryBudget, RetryWhen};
 pub use route::{

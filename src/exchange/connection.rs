@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Flood, TlsFacts, clock};
+use super::{Flood, SpanRef, TlsFacts, clock};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ pub struct Connection {
     cut: Cell<Option<Cut>>,
     rest: Cell<Rest>,
     is_settled: Cell<bool>,
+    xray: Cell<Option<SpanRef>>,
     driver: RefCell<Option<Waker>>,
 }
 
@@ -119,6 +120,7 @@ impl Connection {
             cut: Cell::new(None),
             rest: Cell::new(Rest::Awake),
             is_settled: Cell::new(true),
+            xray: Cell::new(None),
             driver: RefCell::new(None),
         }
     }
@@ -156,6 +158,18 @@ impl Connection {
     /// Notes what the handshake has settled; the first time counts.
     pub fn note_tls(&self, facts: TlsFacts) {
         let _ = self.tls.set(Arc::new(facts));
+    }
+
+    /// The process has opened it to itself, to look through the exchange that comes over it. That exchange is a child of
+    /// this span, is kept whatever rules say, and goes upstream over connections of its own.
+    pub fn note_xray(&self, parent: SpanRef) {
+        self.xray.set(Some(parent));
+    }
+
+    /// The span under which its exchange is looked through; mostly nobody looks.
+    #[must_use]
+    pub fn xray(&self) -> Option<SpanRef> {
+        self.xray.get()
     }
 
     /// Something comes before the first request (a PROXY header, a handshake), and may take as long as a request's head,

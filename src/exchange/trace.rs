@@ -85,6 +85,16 @@ impl TracePlace {
         self.flags |= SAMPLED;
     }
 
+    /// Somebody looks through the exchange under this span: it is a child of that, whoever else's it was to be, and forced.
+    pub fn look_through(&mut self, parent: SpanRef) {
+        self.trace_id = parent.trace_id;
+        self.parent = Some(parent.span_id);
+        self.flags = parent.flags & W3C_FLAGS;
+        self.link = None;
+        self.state = None;
+        self.force();
+    }
+
     /// Puts the head decision in place of the one before.
     pub fn sample(&mut self, is_sampled: bool) {
         self.flags = self.flags & !SAMPLED | if is_sampled { SAMPLED } else { 0 };

@@ -2,7 +2,6 @@
 //! route lost.
 //!
 //! ```text
-//! question  a request as a person types it
 //! way       its way through the layers that serve traffic, up to where an endpoint would be picked
 //! reasons   why each other route lost, in sentences
 //! settings  what the route's configuration says: limits, times, retries, upstreams
@@ -15,7 +14,6 @@
 //! quickest, which connections are up) is not guessed: its configuration is told instead.
 
 mod page;
-mod question;
 mod reasons;
 mod recorded;
 mod settings;
@@ -25,12 +23,11 @@ use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 pub use page::draw;
-pub use question::{Question, QuestionError};
 pub use reasons::Lost;
 pub use recorded::recorded;
 
 use self::way::Way;
-use crate::config::{Listener, Plan};
+use crate::config::{Listener, Plan, Question};
 use crate::exchange::{Fault, Outcome};
 
 /// What would become of a request.
@@ -159,19 +156,14 @@ pub fn explain(plan: &Plan, question: &Question) -> std::io::Result<Explanation>
     Ok(explanation)
 }
 
-/// Each listener, and the one whose rules apply: the first that fits scheme and port, else the first that fits the scheme
-/// where none has the port (a balancer or a container may have mapped it).
+/// Each listener, and the one whose rules apply ([`Question::door`]).
 fn doors(all: &[Listener], question: &Question) -> (Vec<Door>, Option<usize>) {
     let (port, is_tls) = (question.port(), question.is_tls());
     let scheme = if is_tls { "https" } else { "http" };
     let speaks = |it: &Listener| it.tls.is_some() == is_tls;
     let is_named = |it: &Listener| question.listener.as_deref() == Some(it.name.as_str());
     let has_port = |it: &Listener| it.address.port() == port;
-    let place = match &question.listener {
-        Some(_) => all.iter().position(|it| is_named(it) && speaks(it)),
-        None if all.iter().any(has_port) => all.iter().position(|it| has_port(it) && speaks(it)),
-        None => all.iter().position(speaks),
-    };
+    let place = question.door(all, |_, it| it.address.port());
     let doors = all.iter().enumerate().map(|(at, it)| {
         let is_taken = place == Some(at);
         let why = match (speaks(it), has_port(it)) {

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use super::Question;
 use super::way::Way;
-use crate::config::{
-    Balance, DurationWritten, LimitKey, Plan, Protocol, Retry, Route, Split, Upstream,
-};
+use crate::config::{DurationWritten, LimitKey, Plan, Retry, Route, Split, Upstream};
 
 /// Names and texts; what is not configured and has no default is left out.
 pub(super) fn of(
@@ -175,17 +173,7 @@ fn upstream(plan: &Plan, route: &Route, split: &Split) -> Option<String> {
             format!(" ({} of {whole})", split.weight)
         }
     };
-    let balance = match balance {
-        Balance::PeakEwma => "peak_ewma",
-        Balance::LeastRequests => "least_requests",
-        Balance::RoundRobin => "round_robin",
-        Balance::Random => "random",
-    };
-    let protocol = match protocol {
-        Protocol::Http1 => "http1",
-        Protocol::Http2 => "http2",
-        Protocol::Auto => "auto",
-    };
+    let (balance, protocol) = (balance.as_str(), protocol.as_str());
     let tls = plan.upstreams.get(split.upstream)?.tls.is_some();
     let tls = if tls { " over TLS" } else { "" };
     let list = endpoints.join(", ");

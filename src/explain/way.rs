@@ -15,8 +15,8 @@ use http::request::Parts;
 use http::{HeaderMap, Uri, Version, header};
 use tower::Service;
 
-use super::Question;
 use crate::config::Plan;
+use crate::config::Question;
 use crate::exchange::{
     Connection, Exchange, Fault, Gauge, Outcome, Protocol, Request, RequestBody, Response,
     ResponseBody, Serve,

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tower::Service;
+use tracing::trace;
 
 use super::grpc_timeout::{self, GRPC_TIMEOUT};
 use super::refused::OrRefused;
@@ -65,6 +66,7 @@ impl<S: Serve> Service<Request> for Deadline<S> {
             };
         }
         let exchange = total.map(|total| {
+            trace!(?total, "the time for all of it, from its first byte");
             request.exchange.set_total(total);
             request.exchange.clone()
         });
@@ -158,7 +160,8 @@ impl<S: ServeAttempt> Service<AttemptRequest> for AttemptTimeout<S> {
                 grpc_timeout::value(left.max(Duration::from_nanos(1))),
             );
         }
-        if self.limit.is_some() {
+        if let Some(limit) = self.limit {
+            trace!(?limit, "the time for this attempt");
             exchange.set_attempt_limit(self.limit);
         }
         AttemptTimeoutFuture {

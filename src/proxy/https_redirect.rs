@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use http::{HeaderValue, StatusCode, header};
 use tower::Service;
+use tracing::trace;
 
 use super::refused::OrRefused;
 use super::sanitize::host;
@@ -57,6 +58,7 @@ impl<S: Serve> Service<Request> for HttpsRedirect<S> {
         let Some(port) = self.port(&request) else {
             return OrRefused::passed(self.inner.call(request));
         };
+        trace!(port, "the listener sends its clients to https");
         match redirect(&request, port) {
             Ok(response) => {
                 request.exchange.enter(Phase::BodyClient);

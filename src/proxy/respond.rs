@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::Service;
+use tracing::trace;
 
 use super::forwarded::X_REQUEST_ID;
 use crate::config::Listener;
@@ -145,6 +146,11 @@ impl<F: Future<Output = Result<Response, Fault>>> Future for RespondFuture<F> {
         let mut response = match result {
             Ok(response) => response,
             Err(fault) => {
+                trace!(
+                    outcome = fault.outcome().as_str(),
+                    detail = fault.detail(),
+                    "answered by the proxy itself"
+                );
                 this.exchange.enter(Phase::BodyClient);
                 this.exchange.note_fault(&fault);
                 let mut answer = answer(&fault, this.exchange, *this.language);
@@ -159,6 +165,10 @@ impl<F: Future<Output = Result<Response, Fault>>> Future for RespondFuture<F> {
             }
         };
         this.rules.dress(response.headers_mut(), this.exchange);
+        trace!(
+            status = response.status().as_u16(),
+            "the head goes to the client"
+        );
         Poll::Ready(Ok(response))
     }
 }

@@ -14,6 +14,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use tower::Service;
+use tracing::trace;
 
 use super::canonical::{canonical, canonical_path};
 use super::refused::OrRefused;
@@ -186,6 +187,7 @@ impl<S: Serve> Service<Request> for Rewrite<S> {
                     back,
                 };
             }
+            trace!(path = request.head.uri.path(), host = ?request.head.headers.get(header::HOST), "as the route rewrites it");
             back = (!edits.response.is_empty()).then(|| Rc::clone(edits));
         }
         RewriteFuture {

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use http::{HeaderValue, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use tower::Service;
+use tracing::trace;
 
 use super::refused::OrRefused;
 use crate::config::Tunnels;
@@ -127,6 +128,9 @@ impl<S: Serve> Service<Request> for Upgrade<S> {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let wish = request.exchange.wish();
+        if let Some(kind) = &wish {
+            trace!(?kind, "the client asks for a tunnel");
+        }
         let (inner, wanted) = match wish.map(|kind| self.want(kind, &mut request)) {
             None => (OrRefused::passed(self.inner.call(request)), None),
             Some(Ok(wanted)) => (OrRefused::passed(self.inner.call(request)), Some(wanted)),

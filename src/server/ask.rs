@@ -1,4 +1,5 @@
-//! Asking the workers what they carry, from a thread that may wait.
+//! Asking the workers what they carry, from a thread that may wait, and handing them a connection to [look
+//! through](super::xray).
 //!
 //! Each worker answers in a task of its own, between its requests, and gives way every few exchanges: whoever looks holds
 //! up no request. It answers until its end, so that one can see what a drain waits for.
@@ -10,12 +11,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::worker::{Team, Worker};
+use super::xray::Looked;
 use crate::exchange::{look_at, oldest};
 use crate::telemetry::in_flight::{InFlight, MOST, OfWorker};
 
-/// A question: what do you carry?
+/// What a worker is asked.
 #[derive(Debug)]
-pub(super) struct Ask(SyncSender<OfWorker>);
+pub(super) enum Ask {
+    /// What do you carry?
+    Carried(SyncSender<OfWorker>),
+    /// Take this in.
+    LookThrough(Looked),
+}
 
 /// How long the workers may take, all together.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,7 +41,7 @@ impl Team {
         let asked = self.asks().map(|asks| {
             let (answer, answered) = sync_channel(1);
             // Where questions wait already, nobody hears this one: that is as good as no answer.
-            asks.try_send(Ask(answer)).ok().map(|()| answered)
+            asks.try_send(Ask::Carried(answer)).ok().map(|()| answered)
         });
         let asked: Vec<_> = asked.collect();
         let mut all = InFlight::default();
@@ -54,7 +61,14 @@ impl Team {
 impl Worker {
     /// Answers questions, until nobody can ask any more.
     pub(super) async fn answer(self: Rc<Self>, mut asks: mpsc::Receiver<Ask>) {
-        while let Some(Ask(answer)) = asks.recv().await {
+        while let Some(ask) = asks.recv().await {
+            let answer = match ask {
+                Ask::Carried(answer) => answer,
+                Ask::LookThrough(looked) => {
+                    self.look_through(looked);
+                    continue;
+                }
+            };
             let (exchange_count, places) = oldest(MOST);
             let mut exchanges = Vec::with_capacity(places.len());
             for places in places.chunks(AT_A_TIME) {

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tracing::trace;
 
 use super::clients::Place;
 use super::frames::WatchedIo;
@@ -97,6 +98,10 @@ async fn open(
     (left, place): (&Left, &mut Option<Place>),
 ) -> Result<Option<(Wire, Opening)>, Failed> {
     let plan = &parts.plan;
+    if connection.xray().is_some() {
+        trace!(listener = %plan.name, client = %connection.peer(), "a connection of the look's own");
+        return Ok(Some((Wire::Clear(stream), Opening::Http1)));
+    }
     if plan.proxy_protocol || parts.tls.is_some() {
         connection.begin_opening();
     }

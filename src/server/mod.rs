@@ -22,6 +22,8 @@ mod sniff;
 mod sweep;
 mod tunnel;
 mod worker;
+mod xray;
 
 pub use bind::{BindError, Bound, bind};
 pub use worker::{Inbox, Team, Worker};
+pub use xray::{Looked, Under};

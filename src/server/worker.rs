@@ -19,6 +19,7 @@ use super::ask::{Ask, QUESTIONS};
 use super::clients::{Clients, Place};
 use super::connection::serve;
 use super::sweep::{Connections, Patience};
+use super::xray::{Looked, Under};
 use crate::config;
 use crate::exchange::{self, Arrival, Connection, Cut, Gauge, SWEEP};
 use crate::graph::{Front, FrontFuture, Graph, Pools};
@@ -119,6 +120,13 @@ impl Team {
     /// The way to ask each worker, in their order.
     pub(super) fn asks(&self) -> impl Iterator<Item = &mpsc::Sender<Ask>> {
         self.members.iter().map(|member| &member.asks)
+    }
+
+    /// The way to ask each worker, the one with the fewest connections first.
+    pub(super) fn by_load(&self) -> impl Iterator<Item = &mpsc::Sender<Ask>> {
+        let mut members: Vec<_> = self.members.iter().collect();
+        members.sort_by_key(|member| member.connections.get());
+        members.into_iter().map(|member| &member.asks)
     }
 
     /// The worker with the fewest connections; `own` where it is among them, since handing over costs a wake-up.
@@ -290,7 +298,7 @@ impl Worker {
         let member = &self.team.members[best];
         let counted = (active, member.connections.enter(), place);
         if best == self.index {
-            return self.take_in(stream, peer, listener, counted);
+            return self.take_in((stream, peer), listener, counted, None);
         }
         // A plain socket can change threads: this worker's poller forgets it.
         let Ok(stream) = stream.into_std() else {
@@ -348,17 +356,41 @@ impl Worker {
             counted,
         } = placed;
         match TcpStream::from_std(stream) {
-            Ok(stream) => self.take_in(stream, peer, listener, counted),
+            Ok(stream) => self.take_in((stream, peer), listener, counted, None),
+            Err(error) => self.note_accept_failed(listener, &error),
+        }
+    }
+
+    /// Takes in a connection whose exchange is looked through: counted as any other, beyond all limits.
+    pub(super) fn look_through(self: &Rc<Self>, looked: Looked) {
+        let Looked {
+            stream,
+            peer,
+            listener,
+            under,
+        } = looked;
+        let Some(parts) = self.listeners.get(usize::from(listener)) else {
+            return;
+        };
+        parts.meters.accepted.count();
+        let active = parts.meters.active.enter();
+        let counted = (
+            active,
+            self.team.members[self.index].connections.enter(),
+            None,
+        );
+        match TcpStream::from_std(stream) {
+            Ok(stream) => self.take_in((stream, peer), listener, counted, Some(under)),
             Err(error) => self.note_accept_failed(listener, &error),
         }
     }
 
     fn take_in(
         self: &Rc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
+        (stream, peer): (TcpStream, SocketAddr),
         listener: u16,
         counted: Counted,
+        under: Option<Under>,
     ) {
         let Some(parts) = self.listeners.get(usize::from(listener)).cloned() else {
             return;
@@ -384,11 +416,18 @@ impl Worker {
         };
         let seat = self.connections.seat(&connection, patience);
         let worker = Rc::clone(self);
-        // The task ends with its connection: by the client, by the sweep, or at the latest with this worker's runtime.
-        tokio::task::spawn_local(async move {
+        if let Some(under) = &under {
+            connection.note_xray(under.parent);
+        }
+        let serving = async move {
             serve(worker, stream, connection, parts).await;
             drop((seat, counted));
-        });
+        };
+        // The task ends with its connection: by the client, by the sweep, or at the latest with this worker's runtime.
+        match under {
+            None => tokio::task::spawn_local(serving),
+            Some(under) => tokio::task::spawn_local(under.beam.carry(serving)),
+        };
     }
 
     async fn sweep(self: Rc<Self>) {

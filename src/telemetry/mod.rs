@@ -37,6 +37,7 @@ pub mod trace;
 pub mod verdict;
 pub mod wall;
 pub mod why;
+pub mod xray;
 
 pub use desk::Desk;
 pub use event::{Event, emit};

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tower::Service;
+use tracing::trace;
 
 use super::trace::{HeadShare, propagation};
 use crate::config::Propagation;
@@ -54,6 +55,7 @@ impl<S: ServeAttempt> Service<AttemptRequest> for ObserveAttempt<S> {
         let exchange = attempt.request.exchange.clone();
         let span_id = SpanId::random();
         exchange.begin_attempt(attempt.upstream, attempt.endpoint, span_id);
+        trace!(%span_id, "an attempt begins");
         if let Some(head) = &self.head {
             exchange.note_sampled(|place| {
                 if place.is_forced || place.is_callers_decision() && head.follows_parents() {
@@ -89,8 +91,24 @@ impl<F: Future<Output = Result<Response, AttemptFault>>> Future for ObserveAttem
         let this = self.project();
         let result = ready!(this.inner.poll(cx));
         match &result {
-            Ok(response) => this.exchange.note_attempt_head(response.status().as_u16()),
-            Err(failed) => this.exchange.end_attempt(failed.fault.outcome()),
+            Ok(response) => {
+                let status = response.status().as_u16();
+                trace!(
+                    status,
+                    fields = response.headers().len(),
+                    "the upstream's head is there"
+                );
+                this.exchange.note_attempt_head(status);
+            }
+            Err(failed) => {
+                let fault = &failed.fault;
+                trace!(
+                    outcome = fault.outcome().as_str(),
+                    detail = fault.detail(),
+                    "the attempt failed"
+                );
+                this.exchange.end_attempt(fault.outcome());
+            }
         }
         Poll::Ready(result)
     }

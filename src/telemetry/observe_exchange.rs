@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use http::{HeaderName, Version};
 use tower::Service;
+use tracing::trace;
 
 use super::{Desk, ObservedBody};
 use crate::exchange::{
@@ -130,6 +131,13 @@ impl Open {
         if let Some(desk) = self.desk.take()
             && let Some(record) = self.exchange.finish(outcome)
         {
+            trace!(
+                outcome = record.outcome.as_str(),
+                status = record.status,
+                bytes_in = record.bytes_in,
+                bytes_out = record.bytes_out,
+                "the exchange is over"
+            );
             desk.take(record);
         }
     }

@@ -1,11 +1,11 @@
 //! What the process does for itself, as lines and as traces.
 //!
 //! One `tracing` subscriber serves it all: lines on stderr, spans of our own work through tracing-opentelemetry into the
-//! same queue as the spans of exchanges, and an ear for what a collector refuses. Exchanges have no part in it: a live
-//! span an exchange was measured and costs ten microseconds.
+//! same queue as the spans of exchanges, and an ear for what a collector refuses. Exchanges have no part in it, but for one
+//! that somebody [looks through](super::xray): a live span an exchange was measured and costs ten microseconds.
 //!
-//! Only [`own_span`] opens spans, under one target, and only that target reaches the collector: the exporter's own work
-//! (h2, hyper, tonic) can beget no spans, whatever it logs. What is [emitted](super::event::emit) inside such a span
+//! Only [`own_span`] and x-ray open spans, each under one target, and only these reach the collector: the exporter's own
+//! work (h2, hyper, tonic) can beget no spans, whatever it logs. What is [emitted](super::event::emit) inside such a span
 //! becomes an event of it.
 
 use std::io::{self, IsTerminal};
@@ -17,8 +17,9 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Span as SdkSpan, SpanData, SpanProcessor};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::SetGlobalDefaultError;
-use tracing::{Span, Subscriber, info_span};
-use tracing_subscriber::filter::Targets;
+use tracing::{Instrument as _, Span, Subscriber, info_span};
+use tracing_log::LogTracer;
+use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
@@ -28,6 +29,7 @@ use super::happened::{Happened, HappenedLayer};
 use super::otlp::{OTLP_TARGET, RejectedLayer};
 use super::otlp_logs::{EventLayer, LogSink};
 use super::trace::{Sink, scope};
+use super::xray::{StepsLayer, Through};
 use crate::config::{Address, Name};
 
 /// What the process does for itself.
@@ -67,10 +69,13 @@ struct IntoSink(Sink);
 /// Puts another filter of what is told on stderr in force.
 pub(super) type Refilter = Box<dyn Fn(Targets) + Send + Sync>;
 
+/// The most events of a span: an x-ray of a large answer over HTTP/2 has hundreds, where the SDK would keep 128.
+const MOST_EVENTS: u32 = 2048;
+
 /// The variable that says what is told on stderr: `target=level,…`.
 pub const VARIABLE: &str = "SIGHTGLASS_LOG";
 
-/// A span for a piece of our own work; whoever does it enters it, or instruments its future with it.
+/// A span for a piece of our own work; whoever does it enters it; what waits is done [`around`] one.
 #[must_use]
 pub fn own_span(work: OwnWork<'_>) -> Span {
     match work {
@@ -98,6 +103,11 @@ pub fn own_span(work: OwnWork<'_>) -> Span {
             http.route = path,
         ),
     }
+}
+
+/// Does a piece of our own work that waits, in a span of its own.
+pub fn around<F: Future>(work: OwnWork<'_>, doing: F) -> impl Future<Output = F::Output> + use<F> {
+    doing.instrument(own_span(work))
 }
 
 /// Makes the process tell what it does: on stderr, and to the collector where there is one. `directives` are those of
@@ -131,8 +141,13 @@ pub(super) fn install(
         .with(sink.map(own_layer))
         .with(logs.map(event_layer))
         .with(happened_layer(happened))
+        .with(steps_layer())
         .with(rejected_layer());
     tracing::subscriber::set_global_default(all)?;
+    // rustls speaks through `log`: heard by an x-ray, and until there is one told to be silent. Where the process has a
+    // logger already, it is not heard.
+    let _ = log::set_boxed_logger(Box::new(LogTracer::new()));
+    log::set_max_level(log::LevelFilter::Off);
     if !is_understood {
         let why = "is no list of target=level";
         emit(Event::VariableIgnored {
@@ -169,12 +184,13 @@ fn with(standard: Targets, asked: Targets) -> Targets {
     }
 }
 
-/// Makes spans of our own work, and of what is emitted in them, and nothing else.
-fn own_layer<S>(sink: Sink) -> impl Layer<S>
+/// Makes spans of our own work and of x-rays, and of what is said in them, and nothing else.
+pub(super) fn own_layer<S>(sink: Sink) -> impl Layer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     let provider = SdkTracerProvider::builder()
+        .with_max_events_per_span(MOST_EVENTS)
         .with_span_processor(IntoSink(sink))
         .build();
     tracing_opentelemetry::layer()
@@ -184,7 +200,19 @@ where
         .with_target(false)
         .with_tracked_inactivity(false)
         .with_context_activation(false)
-        .with_filter(Targets::new().with_target("sightglass", LevelFilter::INFO))
+        .with_filter(
+            Targets::new()
+                .with_target("sightglass", LevelFilter::INFO)
+                .or(Through),
+        )
+}
+
+/// Tells whoever looks through an exchange.
+pub(super) fn steps_layer<S>() -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    StepsLayer.with_filter(Through)
 }
 
 /// Hands what is emitted to the collector of logs.

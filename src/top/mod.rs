@@ -1,4 +1,4 @@
-//! Clients of the admin port, for the terminal: `sightglass top`, `tail`, `trace ID`, `why`, `endpoint`.
+//! Clients of the admin port, for the terminal: `sightglass top`, `tail`, `trace ID`, `xray URL`, `why`, `endpoint`.
 //!
 //! ```text
 //! port       an answer of the admin port, over HTTP
@@ -10,6 +10,7 @@
 //! waterfall  an exchange as people read it
 //! decisions  why it went that way, as people read it
 //! why        what sets exchanges apart, as people read it
+//! xray       what every layer did with a request that was sent for it, as people read it
 //! ```
 //!
 //! What is shown is made of the JSON that everybody can ask for: this room knows nothing of the proxy's inside, so that it
@@ -24,9 +25,11 @@ mod screen;
 mod tail;
 mod waterfall;
 mod why;
+mod xray;
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::config::wants_colours;
 
@@ -44,6 +47,31 @@ pub struct TraceOptions {
     pub token_file: Option<PathBuf>,
     /// A dump, to look there and not at the admin port.
     pub file: Option<PathBuf>,
+    /// Whether to print the JSON as it is.
+    pub json: bool,
+}
+
+/// What to send and look through, and where.
+#[derive(Clone, Debug)]
+pub struct XrayOptions {
+    /// The URL: scheme, host and path.
+    pub url: String,
+    /// The method.
+    pub method: String,
+    /// Header fields, `name: value`.
+    pub headers: Vec<String>,
+    /// The body.
+    pub body: String,
+    /// The listener; else the one that the URL's scheme and port lead to.
+    pub listener: Option<String>,
+    /// How long the answer may take.
+    pub timeout: Duration,
+    /// Whether to print the finer steps of other crates as well.
+    pub all: bool,
+    /// The admin port's address, such as `http://127.0.0.1:9901`.
+    pub admin: String,
+    /// The file whose first line is the admin port's bearer token.
+    pub token_file: Option<PathBuf>,
     /// Whether to print the JSON as it is.
     pub json: bool,
 }
@@ -177,14 +205,61 @@ pub fn trace(options: &TraceOptions) -> Result<(), TopError> {
         return Err(TopError::NoExchange { place });
     };
     out.write_all(waterfall::draw(&exchange, is_coloured).as_bytes())?;
-    // A file has no configuration to judge by, and an older proxy does not know the question.
+    // A file has no configuration to judge by.
     if options.file.is_none() {
-        let path = format!("/api/v1/exchanges/{id}/explain");
-        let told = port::get(&options.admin, &path, options.token_file.as_deref())?;
-        let told = told.and_then(|text| serde_json::from_slice(&text).ok());
-        if let Some(told) = told {
-            out.write_all(decisions::draw(&told, is_coloured).as_bytes())?;
-        }
+        let whom = (&*options.admin, options.token_file.as_deref());
+        write_decisions(&mut out, &id, whom, is_coloured)?;
+    }
+    Ok(())
+}
+
+/// Sends a request through a running proxy, and prints what every layer did, the waterfall, and why it went its way.
+///
+/// # Errors
+/// Where the admin port cannot be asked, or does not do it.
+pub fn xray(options: &XrayOptions) -> Result<(), TopError> {
+    let mut asked = serde_json::json!({
+        "url": options.url,
+        "method": options.method,
+        "headers": options.headers,
+        "body": options.body,
+        "timeout": format!("{}ms", options.timeout.as_millis()),
+    });
+    if let Some(listener) = &options.listener {
+        asked["listener"] = listener.as_str().into();
+    }
+    let (admin, token) = (&*options.admin, options.token_file.as_deref());
+    let patience = options.timeout + Duration::from_secs(10);
+    let text = port::post(admin, "/api/v1/xray", &asked, token, patience)?;
+    let mut out = io::stdout().lock();
+    if options.json {
+        out.write_all(&text)?;
+        return Ok(out.write_all(b"\n")?);
+    }
+    let is_coloured = wants_colours(&out);
+    let answer: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    out.write_all(xray::draw(&answer, options.all, is_coloured).as_bytes())?;
+    // Where the recorder was too busy to keep it, the steps are all there is.
+    if answer["exchange"].is_object() {
+        out.write_all(waterfall::draw(&answer["exchange"], is_coloured).as_bytes())?;
+        let id = answer["trace_id"].as_str().unwrap_or_default();
+        write_decisions(&mut out, id, (admin, token), is_coloured)?;
+    }
+    Ok(())
+}
+
+/// Why the exchange of this trace went its way, where the proxy can say.
+fn write_decisions(
+    out: &mut impl io::Write,
+    id: &str,
+    (admin, token): (&str, Option<&Path>),
+    is_coloured: bool,
+) -> Result<(), TopError> {
+    let path = format!("/api/v1/exchanges/{}/explain", encoded(id));
+    let told = port::get(admin, &path, token)?; // an older proxy does not know the question
+    let told = told.and_then(|text| serde_json::from_slice(&text).ok());
+    if let Some(told) = told {
+        out.write_all(decisions::draw(&told, is_coloured).as_bytes())?;
     }
     Ok(())
 }

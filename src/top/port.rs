@@ -76,9 +76,24 @@ pub(super) fn get(
     path: &str,
     token: Option<&Path>,
 ) -> Result<Option<Vec<u8>>, PortError> {
-    match call(admin, Request::get(path), String::new(), token)? {
+    match call(admin, Request::get(path), String::new(), token, PATIENCE)? {
         (StatusCode::OK, body) => Ok(Some(body)),
         (StatusCode::NOT_FOUND, _) => Ok(None),
+        (status, body) => Err(refused(admin, status, &body)),
+    }
+}
+
+/// The answer to a call that says so much, and may take so long.
+pub(super) fn post(
+    admin: &str,
+    path: &str,
+    asked: &serde_json::Value,
+    token: Option<&Path>,
+    patience: Duration,
+) -> Result<Vec<u8>, PortError> {
+    let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+    match call(admin, request, asked.to_string(), token, patience)? {
+        (StatusCode::OK, body) => Ok(body),
         (status, body) => Err(refused(admin, status, &body)),
     }
 }
@@ -93,7 +108,7 @@ pub(super) fn hold(options: &EndpointOptions) -> Result<(), PortError> {
     }
     let request = Request::put(path).header(header::CONTENT_TYPE, "application/json");
     let token = options.token_file.as_deref();
-    match call(&options.admin, request, asked.to_string(), token)? {
+    match call(&options.admin, request, asked.to_string(), token, PATIENCE)? {
         (StatusCode::OK, _) => Ok(()),
         (status, body) => Err(refused(&options.admin, status, &body)),
     }
@@ -124,12 +139,13 @@ fn call(
     request: http::request::Builder,
     body: String,
     token: Option<&Path>,
+    patience: Duration,
 ) -> Result<(StatusCode, Vec<u8>), PortError> {
     let asked = Asked::new(admin, request, body, token)?;
     let late = || {
         silent(
             admin,
-            format!("nothing came for {} seconds", PATIENCE.as_secs()),
+            format!("nothing came for {} seconds", patience.as_secs()),
         )
     };
     runtime(admin)?.block_on(async {
@@ -138,7 +154,7 @@ fn call(
             let told = |why| silent(admin, why);
             ask(stream, asked.request).await.map_err(told)
         };
-        let asking = tokio::time::timeout(PATIENCE, asking);
+        let asking = tokio::time::timeout(patience, asking);
         asking.await.map_err(|_| late())?
     })
 }

@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tracing::{debug, trace};
 
 use super::places::Place;
 use super::pooled::Common;
@@ -19,6 +20,7 @@ use super::tls_fault::handshake_fault;
 use super::{Endpoint, Upstream};
 use crate::config::{Host, Protocol};
 use crate::exchange::{Carried, Exchange, Fault, Outcome, Phase, RetryClass, TlsVersion};
+use crate::telemetry::xray::Beam;
 use crate::tls::ClientTls;
 
 /// A connection that nothing of HTTP has gone over yet.
@@ -103,11 +105,18 @@ pub(super) fn drive(
     driver: impl Future<Output = hyper::Result<()>> + 'static,
 ) -> Common {
     let peer = end.peer;
-    let driver = tokio::task::spawn_local(async move {
-        if let Err(error) = driver.await {
-            tracing::debug!(%error, %peer, "upstream connection ended");
+    let driving = async move {
+        match driver.await {
+            Ok(()) => trace!(%peer, "upstream connection closed"),
+            Err(error) => debug!(%error, %peer, "upstream connection ended"),
         }
-    });
+    };
+    let beam = Beam::here();
+    let driver = if beam.is_on() {
+        tokio::task::spawn_local(beam.carry(driving))
+    } else {
+        tokio::task::spawn_local(driving)
+    };
     upstream.note_opened();
     Common::new(end, Arc::clone(upstream), driver.abort_handle(), place)
 }
@@ -120,6 +129,7 @@ pub(super) async fn take_place(upstream: &Upstream, exchange: &Exchange) -> Resu
     if let Some(place) = upstream.places.try_take() {
         return Ok(place);
     }
+    trace!("at the upstream's limit on connections: waiting for one to be closed");
     let _waits = exchange.waits_for_connection();
     let limit = upstream.plan.connect_timeout;
     upstream.places.take(limit).await.ok_or_else(|| {
@@ -142,8 +152,10 @@ async fn reach(
     let mut fault = failed(Outcome::DnsError, "the name has no address");
     for ip in addresses.iter() {
         let peer = SocketAddr::new(*ip, endpoint.address.port);
+        trace!(%peer, within = ?share, "connecting");
         match timeout(share, TcpStream::connect(peer)).await {
             Ok(Ok(socket)) => {
+                trace!(%peer, "connected");
                 // Small requests must not wait for acknowledgements of earlier ones.
                 let _ = socket.set_nodelay(true);
                 return Ok((socket, peer));
@@ -161,10 +173,13 @@ async fn resolve(endpoint: &Endpoint, exchange: &Exchange) -> Result<Arc<[IpAddr
         Host::Name(name) => name,
     };
     if let Some(fresh) = endpoint.resolved.fresh() {
+        trace!(%name, addresses = ?fresh, "a fresh answer is there");
         return Ok(fresh);
     }
     exchange.enter(Phase::Dns);
+    trace!(%name, "looking the name up");
     let found = endpoint.resolved.look_up(name).await;
+    trace!(%name, addresses = ?found, "looked up");
     found.ok_or_else(|| failed(Outcome::DnsError, "the name could not be resolved"))
 }
 
@@ -187,10 +202,24 @@ async fn encrypt(
         })?,
     };
     exchange.enter(Phase::Tls);
+    trace!(server_name = ?name, "TLS handshake");
     let connector = TlsConnector::from(Arc::clone(tls.config()));
     match connector.connect(name, socket).await {
-        Ok(stream) => Ok(UpstreamStream::Tls(Box::new(stream), Alert::default())),
-        Err(error) => Err(handshake_fault(&error)),
+        Ok(stream) => {
+            let session = &stream.get_ref().1;
+            trace!(
+                version = ?session.protocol_version(),
+                cipher_suite = ?session.negotiated_cipher_suite().map(|it| it.suite()),
+                alpn = ?session.alpn_protocol().map(String::from_utf8_lossy),
+                handshake = ?session.handshake_kind(),
+                "TLS is up"
+            );
+            Ok(UpstreamStream::Tls(Box::new(stream), Alert::default()))
+        }
+        Err(error) => {
+            trace!(%error, "the TLS handshake failed");
+            Err(handshake_fault(&error))
+        }
     }
 }
 

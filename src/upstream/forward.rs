@@ -74,7 +74,14 @@ impl Service<AttemptRequest> for Forward {
             let fault = Fault::new(Outcome::ProxyInternalError, "the endpoint is gone");
             return Box::pin(std::future::ready(Err(fault.into())));
         };
-        let sample = Sample::begin(&pool.endpoint, &attempt.request.exchange);
+        let exchange = &attempt.request.exchange;
+        let sample = Sample::begin(&pool.endpoint, exchange);
+        let is_looked_through = exchange.connection().xray().is_some();
+        let pool = if is_looked_through {
+            pool.apart()
+        } else {
+            pool
+        };
         if let Some(kind) = attempt.request.exchange.wish() {
             return Box::pin(tunnel::open(kind, upstream, pool, attempt, sample));
         }

@@ -8,6 +8,7 @@ use http::{HeaderValue, Uri, Version, header};
 use http_body::Body as _;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tracing::trace;
 
 use super::answer::{HostBy, fault_of, from_upstream, give_back, send_phase, unsent};
 use super::connect::{Dialled, End, dial, drive, take_place};
@@ -55,6 +56,7 @@ pub(super) fn send(
     let keeps = connection.common.is_for_many();
     let (request, host) = to_http1(request, endpoint, keeps);
     send_phase(&exchange, request.body());
+    trace!(method = %request.method(), path = request.uri().path(), fields = request.headers().len(), "the head goes out over HTTP/1.1");
     connection.hints.await_head();
     let sending = connection.sender.borrow_mut().try_send_request(request);
     async move {

@@ -10,6 +10,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Uri, Version, header};
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
+use tracing::trace;
 
 use super::answer::{
     HostBy, fault_of, from_upstream, give_back, is_going_away, is_let_go, is_untouched, send_phase,
@@ -82,6 +83,7 @@ async fn send_on(
     let kept = request.body.is_empty().then(|| request.head.clone());
     let (request, host) = to_http2(request, &pool.endpoint, scheme);
     send_phase(&exchange, request.body());
+    trace!(method = %request.method(), path = request.uri().path(), fields = request.headers().len(), "the head goes out over HTTP/2");
     let mut sender = stream.connection.sender.clone();
     let error = match sender.try_send_request(request).await {
         Ok(response) => {

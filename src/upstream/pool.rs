@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use tokio::time::Instant;
+use tracing::trace;
 
 use super::capacity::{Capacity, Opening};
 use super::hints::Hints;
@@ -44,17 +45,11 @@ impl Pools {
     #[must_use]
     pub fn of(&self, upstream: &Upstream, endpoint: &Arc<Endpoint>) -> Rc<EndpointPool> {
         let mut pools = self.by_endpoint.borrow_mut();
-        let pool = pools.entry(endpoint.id).or_insert_with(|| {
-            Rc::new(EndpointPool {
-                endpoint: Arc::clone(endpoint),
-                idle: RefCell::default(),
-                shared: RefCell::default(),
-                capacity: Rc::default(),
-                speaks_http1: Cell::new(false),
-                idle_timeout: Cell::new(upstream.plan.idle_timeout),
-            })
-        });
-        pool.idle_timeout.set(upstream.plan.idle_timeout);
+        let idle_timeout = upstream.plan.idle_timeout;
+        let pool = pools
+            .entry(endpoint.id)
+            .or_insert_with(|| Rc::new(EndpointPool::new(endpoint, idle_timeout)));
+        pool.idle_timeout.set(idle_timeout);
         Rc::clone(pool)
     }
 
@@ -75,6 +70,28 @@ impl Pools {
 // === impl EndpointPool ===
 
 impl EndpointPool {
+    fn new(endpoint: &Arc<Endpoint>, idle_timeout: Duration) -> Self {
+        Self {
+            endpoint: Arc::clone(endpoint),
+            idle: RefCell::default(),
+            shared: RefCell::default(),
+            capacity: Rc::default(),
+            speaks_http1: Cell::new(false),
+            idle_timeout: Cell::new(idle_timeout),
+        }
+    }
+
+    /// An empty pool of the same endpoint, for one attempt that is looked through: what it opens is seen from the first
+    /// step on, carries nobody else's request, and is closed with it, since its tasks belong to the look.
+    pub(super) fn apart(&self) -> Rc<Self> {
+        trace!(
+            idle = self.idle.borrow().len(),
+            shared = self.shared.borrow().len(),
+            "a connection of its own, whatever the pool has"
+        );
+        Rc::new(Self::new(&self.endpoint, self.idle_timeout.get()))
+    }
+
     /// An idle HTTP/1.1 connection, if one is alive.
     pub(super) fn pop(&self) -> Option<Rc<Http1>> {
         loop {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::exchange::OnThisWorker;
+use crate::telemetry::xray::Beam;
 
 /// What h2 takes for the peer's figure until the peer has named it: one that no server is known to name. A peer that does
 /// is taken to have spoken when the first answer is there.
@@ -22,6 +23,8 @@ pub(super) struct Tasks(Rc<Inner>);
 
 struct Inner {
     is_begun: Cell<bool>,
+    /// Where its one request is looked through.
+    beam: Beam,
     after_turn: RefCell<Option<Box<dyn Fn()>>>,
 }
 
@@ -40,6 +43,7 @@ impl Tasks {
     pub(super) fn new() -> Self {
         Self(Rc::new(Inner {
             is_begun: Cell::new(false),
+            beam: Beam::here(),
             after_turn: RefCell::new(None),
         }))
     }
@@ -53,11 +57,19 @@ impl Tasks {
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Tasks {
     fn execute(&self, task: F) {
         // The first is the connection's own, the others are its requests' (hyper 1.12, `proto/h2/client.rs`).
-        if self.0.is_begun.replace(true) {
-            OnThisWorker.execute(task);
-        } else {
-            let tasks = self.clone();
-            OnThisWorker.execute(Watched { task, tasks });
+        let beam = &self.0.beam;
+        match (self.0.is_begun.replace(true), beam.is_on()) {
+            (true, false) => OnThisWorker.execute(task),
+            (true, true) => OnThisWorker.execute(beam.carry(task)),
+            (false, is_on) => {
+                let tasks = self.clone();
+                let task = Watched { task, tasks };
+                if is_on {
+                    OnThisWorker.execute(beam.carry(task));
+                } else {
+                    OnThisWorker.execute(task);
+                }
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use ipnet::IpNet;
 use tower::Service;
+use tracing::trace;
 
 use crate::config::Access;
 use crate::exchange::{Fault, Outcome, Request, Response, Serve};
@@ -58,6 +59,7 @@ impl<S: Serve> Service<Request> for Allow<S> {
             let Networks { allow, deny } = &**networks;
             let client = request.exchange.client();
             let is_in = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&client));
+            trace!(%client, allow = ?allow, deny = ?deny, "asked by address");
             if is_in(deny) || !(allow.is_empty() || is_in(allow)) {
                 return OrRefused::refused(Fault::new(
                     Outcome::HttpRequestDenied,

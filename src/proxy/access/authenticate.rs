@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, header};
 use tower::Service;
+use tracing::trace;
 
 use super::Credentials;
 use super::credentials::Glance;
@@ -77,6 +78,7 @@ where
         };
         request.head.headers.remove(header::AUTHORIZATION);
         if challenge.credentials.glance(&name, &password) == Glance::Right {
+            trace!("the credentials are right: they were checked before");
             request.exchange.note_identity(&name);
             return AuthenticateFuture::Passed {
                 inner: self.inner.call(request),
@@ -91,6 +93,7 @@ where
         AuthenticateFuture::Checking {
             inner: Box::pin(async move {
                 let credentials = Arc::clone(&challenge.credentials);
+                trace!("checking the password, beside the worker");
                 if !credentials.check(name.clone(), password, place).await {
                     return Err(challenge.refuse(&request, "the credentials are not right"));
                 }

@@ -20,6 +20,7 @@ use bytes::BytesMut;
 use http::header::{Entry, FORWARDED, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tower::Service;
+use tracing::trace;
 
 use crate::config::Listener;
 use crate::exchange::{Exchange, Fault, Protocol, Request, Response, Serve};
@@ -251,6 +252,7 @@ impl<S: Serve> Service<Request> for Forwarded<S> {
     fn call(&mut self, mut request: Request) -> Self::Future {
         self.shared
             .write(&mut request.head.headers, &request.exchange);
+        trace!(client = %request.exchange.client(), "told upstream who the client is and what it asked for");
         self.inner.call(request)
     }
 }

@@ -6,6 +6,7 @@
 use std::task::{Context, Poll};
 
 use tower::Service;
+use tracing::trace;
 
 use crate::exchange::{Fault, Gauge, Outcome, Request, Response, Serve};
 use crate::proxy::refused::OrRefused;
@@ -57,6 +58,12 @@ impl<S: Serve> Service<Request> for Concurrency<S> {
             // What others do meanwhile may show: it says how full the route was, to one or two.
             let live = number(limit.live.get());
             request.exchange.note_concurrency(live, number(limit.most));
+            trace!(
+                live,
+                most = limit.most,
+                is_let_in = entered.is_some(),
+                "exchanges on the route"
+            );
             match entered {
                 Some(permit) => request.exchange.hold(permit),
                 None => {

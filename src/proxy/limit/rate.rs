@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 use tower::Service;
+use tracing::trace;
 
 use super::{Allowances, Verdict};
 use crate::exchange::{Fault, LimitNote, Outcome, Request, Response, Serve};
@@ -49,6 +50,7 @@ impl<S: Serve> Service<Request> for RateLimit<S> {
             let limit = allowances.burst();
             match allowances.take(&request, now) {
                 Verdict::Conforms { remaining, reset } => {
+                    trace!(limit, remaining, whole_in = ?reset, "within the rate limit");
                     request.exchange.note_limit(LimitNote {
                         limit,
                         remaining,
@@ -56,6 +58,7 @@ impl<S: Serve> Service<Request> for RateLimit<S> {
                     });
                 }
                 Verdict::Exceeds { retry_after } => {
+                    trace!(limit, next_in = ?retry_after, "over the rate limit");
                     refused.count();
                     request.exchange.note_limit(LimitNote {
                         limit,

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use tower::Service;
 use tower::retry::budget::Budget;
+use tracing::trace;
 
 use super::backoff::pause;
 use super::policy::Extent;
@@ -117,15 +118,25 @@ where
                 None => return result,
             },
             Err(fault) if policy.retries_fault(fault, extent) => Reason::Fault(fault.retry()),
-            Err(_) => return result,
+            Err(fault) => {
+                trace!(
+                    attempt = number,
+                    outcome = fault.outcome().as_str(),
+                    "failed in a way that is not retried"
+                );
+                return result;
+            }
         };
         if is_last {
+            trace!(attempt = number, reason = %reason.label(), "not retried: it was the last attempt");
             return result;
         }
         let Some(again) = original.again() else {
+            trace!(attempt = number, reason = %reason.label(), "not retried: the request's body was not kept");
             return result;
         };
         if !policy.budget.withdraw() {
+            trace!(attempt = number, reason = %reason.label(), "not retried: the budget is spent");
             meters.retry_budget_exhausted(&reason.label()).count();
             return result;
         }
@@ -135,12 +146,9 @@ where
         drop(result);
         exchange.enter(Phase::Backoff);
         exchange.clear_attempt_timeout();
-        tokio::time::sleep(pause(
-            policy.plan.backoff_base,
-            policy.plan.backoff_max,
-            number,
-        ))
-        .await;
+        let pause = pause(policy.plan.backoff_base, policy.plan.backoff_max, number);
+        trace!(attempt = number, reason = %reason.label(), ?pause, "will be tried again");
+        tokio::time::sleep(pause).await;
         next = again;
         number += 1;
     }

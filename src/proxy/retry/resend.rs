@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tower::Service;
+use tracing::trace;
 
 use crate::exchange::{AttemptFault, Fault, Request, Response};
 
@@ -80,6 +81,7 @@ where
                 return Poll::Ready(Err(failed.fault));
             };
             *this.left -= 1;
+            trace!("the connection gave it back untouched: it goes out again");
             let exchange = request.exchange.clone();
             let next = this.again.call(*request);
             this.attempt.set(next);

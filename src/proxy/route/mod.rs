@@ -15,10 +15,11 @@ use std::task::{Context, Poll};
 use http::HeaderMap;
 use http_body::Body;
 use tower::Service;
+use tracing::trace;
 
 use super::refused::OrRefused;
 use super::sanitize::host;
-use crate::config::{Plan, RouteTimeouts};
+use crate::config::{Name, Plan, RouteTimeouts};
 use crate::exchange::{Fault, Gauge, Outcome, Request, Response, Serve};
 
 pub mod matcher;
@@ -42,6 +43,9 @@ struct Stacks<S> {
 
 /// A route: what is noted when it is taken, and its stack.
 struct Routed<S> {
+    name: Name,
+    /// What it asks of a request, in words.
+    matches: Box<str>,
     timeouts: RouteTimeouts,
     max_body: u64,
     active: Gauge,
@@ -56,6 +60,8 @@ impl<S> Route<S> {
     pub fn new(plan: &Plan, active: &[Gauge], stacks: Vec<S>) -> Self {
         let routes = plan.routes.iter().zip(active).zip(stacks);
         let routes = routes.map(|((route, active), stack)| Routed {
+            name: route.name.clone(),
+            matches: route.matches.to_string().into(),
             timeouts: route.timeout,
             max_body: route.max_body.map_or(u64::MAX, |max| max.0),
             active: active.clone(),
@@ -89,8 +95,12 @@ impl<S> Stacks<S> {
             Outcome::DestinationNotFound,
             "no route takes this host and path",
         );
-        let route = route.ok_or(none)?;
-        let routed = self.routes.get(usize::from(route)).ok_or(none)?;
+        let taken = route.and_then(|place| Some((place, self.routes.get(usize::from(place))?)));
+        let Some((route, routed)) = taken else {
+            trace!(routes = self.routes.len(), "no route takes it");
+            return Err(none);
+        };
+        trace!(route = %routed.name, because = &*routed.matches, of = self.routes.len(), "the most specific that matches");
         let RouteTimeouts { head, idle, .. } = routed.timeouts;
         exchange.note_route(route, head, idle, routed.active.enter());
         if routed.max_body != u64::MAX {

@@ -26,6 +26,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use ipnet::IpNet;
 use tower::Service;
+use tracing::trace;
 
 use super::canonical::canonical;
 use super::forwarded::{X_REQUEST_ID, address};
@@ -158,8 +159,14 @@ impl<S, T: PlaceTrace> Sanitize<S, T> {
         let mut counts = seen.counts;
         counts.has_broken_id = rules.request_id && counts.request_ids > 0 && id.is_none();
         let follow = rules.follows(is_trusted, client);
-        exchange.note_trace(self.trace.place(&mut head.headers, follow));
+        let mut place = self.trace.place(&mut head.headers, follow);
+        if let Some(parent) = exchange.connection().xray() {
+            place.look_through(parent);
+        }
+        trace!(%client, is_trusted, follow, trace_id = %place.trace_id, "who asks, and in which trace");
+        exchange.note_trace(place);
         let verdict = verdict?;
+        trace!(method = %head.method, path = head.uri.path(), "the request has one meaning");
         if let Some(kind) = verdict.wish {
             exchange.note_wish(kind);
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::Service;
+use tracing::trace;
 
 use super::Candidates;
 use crate::exchange::{
@@ -62,7 +63,15 @@ fn pick<'a>(upstream: &'a Upstream, exchange: &Exchange) -> Option<(u16, &'a End
     exchange.tried(upstream.index, |endpoint| {
         candidates.bar(usize::from(endpoint))
     });
-    let place = upstream.balance.pick(&candidates)?;
+    let picked = upstream.balance.pick(&candidates);
+    trace!(
+        upstream = %upstream.name(),
+        by = upstream.plan.balance.as_str(),
+        candidates = %candidates,
+        picked = ?picked.and_then(|at| Some(upstream.endpoints.get(at)?.address.to_string())),
+        "an endpoint for the attempt"
+    );
+    let place = picked?;
     exchange.note_considered(candidates.considered());
     Some((u16::try_from(place).ok()?, upstream.endpoints.get(place)?))
 }

@@ -8,6 +8,7 @@
 //! ones settle at load in proportion to it.
 
 use std::cell::Cell;
+use std::fmt;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -164,6 +165,33 @@ impl<'a> Candidates<'a> {
         let considered = Considered::default().with(first, loads[0]);
         self.considered.set(considered.with(second, loads[1]));
         Some(if loads[1] < loads[0] { second } else { first })
+    }
+}
+
+/// Each endpoint, with what it is judged by and why it is none.
+impl fmt::Display for Candidates<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, endpoint) in self.endpoints.iter().enumerate() {
+            let between = if place == 0 { "" } else { ", " };
+            write!(
+                f,
+                "{between}{} (active {}, weight {}",
+                endpoint.address,
+                endpoint.active(),
+                endpoint.weight
+            )?;
+            let latency = endpoint.latency();
+            if latency > 0.0 {
+                write!(f, ", {:.1} ms", latency * 1e3)?;
+            }
+            match (endpoint.holding.is_out(), self.is_open(place)) {
+                (true, false) => f.write_str(", taken out")?,
+                (false, false) => f.write_str(", tried already")?,
+                _ => {}
+            }
+            f.write_str(")")?;
+        }
+        Ok(())
     }
 }
 

@@ -1,14 +1,16 @@
-//! What is asked about: a request, as a person types it, and nothing that would have to be guessed.
+//! A request as a person types it: asked about by `explain`, sent by x-ray. Nothing of it is guessed.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
+use super::Listener;
+
 /// The peer that is taken where nobody says one: an address of a documentation network (RFC 5737), which no trusted
 /// network of a sane configuration has.
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-/// A request to be explained.
+/// A request, and where it would come in.
 #[derive(Clone, Debug)]
 pub struct Question {
     /// The method.
@@ -92,6 +94,23 @@ impl Question {
         let default = if self.is_tls() { 443 } else { 80 };
         self.url.port_u16().unwrap_or(default)
     }
+
+    /// The listener at which it would come in, by its place: the one that was named, else the first that fits scheme and
+    /// port, else the first that fits the scheme where none has the port (a balancer or a container may have mapped it).
+    /// `port` is what a listener is bound to, which may differ from what was written.
+    #[must_use]
+    pub fn door(&self, all: &[Listener], port: impl Fn(usize, &Listener) -> u16) -> Option<usize> {
+        let mut doors = all.iter().enumerate();
+        let speaks = |it: &Listener| it.tls.is_some() == self.is_tls();
+        let has_port = |at: usize, it: &Listener| port(at, it) == self.port();
+        match &self.listener {
+            Some(name) => doors.position(|(_, it)| it.name.as_str() == name && speaks(it)),
+            None if doors.clone().any(|(at, it)| has_port(at, it)) => {
+                doors.position(|(at, it)| has_port(at, it) && speaks(it))
+            }
+            None => doors.position(|(_, it)| speaks(it)),
+        }
+    }
 }
 
 fn read_method(text: &str) -> Result<Method, QuestionError> {
@@ -150,7 +169,7 @@ fn read_line(line: &str) -> Result<(HeaderName, HeaderValue), QuestionError> {
     let value = HeaderValue::from_str(value.trim())
         .map_err(|_| wrong("its value is visible ASCII, with spaces only between"))?;
     if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(&name) {
-        return Err(wrong("a request without a body is explained"));
+        return Err(wrong("its body alone says how long it is"));
     }
     Ok((name, value))
 }

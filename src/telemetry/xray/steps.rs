@@ -1,0 +1,138 @@
+//! What was said inside an x-ray, in the order in which it was.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_log::NormalizeEvent as _;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+/// One thing that was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When, from the beginning of the look.
+    pub at: Duration,
+    /// How loud.
+    pub level: Level,
+    /// By whom: a module's path.
+    pub target: String,
+    /// What, in words.
+    pub message: String,
+    /// With which facts.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+/// All that was said; at most [`MOST`] things of [`LONGEST`] bytes a text.
+#[derive(Debug)]
+pub struct Steps {
+    begun: Instant,
+    told: Mutex<(Vec<Step>, u64)>,
+}
+
+/// The most things that are kept; the others are counted.
+const MOST: usize = 4096;
+/// The longest text, in bytes.
+const LONGEST: usize = 512;
+
+/// Hands what is said inside an x-ray to its [`Steps`].
+#[derive(Clone, Copy, Debug)]
+pub(in crate::telemetry) struct StepsLayer;
+
+/// A text that takes no more than it may.
+#[derive(Default)]
+struct Capped(String);
+
+// === impl Steps ===
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            told: Mutex::default(),
+        }
+    }
+}
+
+impl Steps {
+    /// What was said, and how much more of it there was than is kept.
+    #[must_use]
+    pub fn told(&self) -> (Vec<Step>, u64) {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clone()
+    }
+
+    fn push(&self, make: impl FnOnce(Duration) -> Step) {
+        let at = self.begun.elapsed();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.0.len() < MOST {
+            told.0.push(make(at));
+        } else {
+            told.1 += 1;
+        }
+    }
+}
+
+// === impl StepsLayer ===
+
+impl<S> Layer<S> for StepsLayer
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let Some(span) = context.event_span(event) else {
+            return;
+        };
+        let steps = span.extensions().get::<Arc<Steps>>().map(Arc::clone);
+        let Some(steps) = steps else {
+            return;
+        };
+        // What came through `log` says who it was in fields.
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+        steps.push(|at| {
+            let mut step = Step {
+                at,
+                level: *metadata.level(),
+                target: metadata.target().to_owned(),
+                message: String::new(),
+                fields: Vec::new(),
+            };
+            event.record(&mut step);
+            step
+        });
+    }
+}
+
+impl Visit for Step {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = Capped::default();
+        let _ = fmt::write(&mut text, format_args!("{value:?}")); // full: then it is cut
+        match field.name() {
+            "message" => self.message = text.0,
+            name if name.starts_with("log.") => {}
+            name => self.fields.push((name, text.0)),
+        }
+    }
+}
+
+impl fmt::Write for Capped {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = LONGEST - self.0.len();
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        let end = (0..=room).rev().find(|at| text.is_char_boundary(*at));
+        self.0.push_str(&text[..end.unwrap_or_default()]);
+        self.0.push('…');
+        Err(fmt::Error)
+    }
+}
