@@ -412,6 +412,7 @@ impl Exchange {
             detail: facts.detail,
             grpc_status,
             tls: core.connection.tls().cloned(),
+            is_tls: core.connection.is_tls(),
             is_stream: facts.is_stream,
             tunnel: core.tunnel.get(),
             head_after: facts.head_after,

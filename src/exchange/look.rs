@@ -89,6 +89,7 @@ impl Core {
             detail: facts.detail,
             grpc_status: facts.grpc_status,
             tls: self.connection.tls().cloned(),
+            is_tls: self.connection.is_tls(),
             is_stream: facts.is_stream,
             tunnel: self.tunnel.get(),
             head_after: facts.head_after,

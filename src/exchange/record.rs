@@ -52,6 +52,8 @@ pub struct Record {
     pub grpc_status: Option<u8>,
     /// What the client's TLS handshake has settled; `None` in clear text.
     pub tls: Option<Arc<TlsFacts>>,
+    /// Whether its listener speaks TLS: also of what came in behind it, without a handshake.
+    pub is_tls: bool,
     /// Whether the response is an event stream or a tunnel, whose length says nothing about speed.
     pub is_stream: bool,
     /// What kind of tunnel it became, if it did.

@@ -179,7 +179,7 @@ async fn resolve(endpoint: &Endpoint, exchange: &Exchange) -> Result<Arc<[IpAddr
     exchange.enter(Phase::Dns);
     trace!(%name, "looking the name up");
     let found = endpoint.resolved.look_up(name).await;
-    trace!(%name, addresses = ?found, "looked up");
+    trace!(%name, addresses = ?found.as_deref().unwrap_or_default(), "looked up");
     found.ok_or_else(|| failed(Outcome::DnsError, "the name could not be resolved"))
 }
 

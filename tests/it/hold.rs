@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::command_line::{stderr, stdout};
-use super::rig::{Client, Config, Proxy, Upstream, get};
+use super::rig::{Config, Proxy, Upstream, get};
 
 /// Two endpoints, and the path of each one's page.
 fn two() -> (Proxy, [Upstream; 2], [String; 2]) {
@@ -23,14 +23,9 @@ fn two() -> (Proxy, [Upstream; 2], [String; 2]) {
 
 /// The status and the JSON that a call is answered with.
 fn put(proxy: &Proxy, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
-    let mut client = Client::connect(proxy.admin());
-    let host = proxy.admin().to_string();
-    let kind = [("host", &*host), ("content-type", "application/json")];
-    let headers = [&kind[..], headers].concat();
-    client.request("PUT", path, &headers, body.to_string().as_bytes());
-    let answer = client.read_response();
-    let json = serde_json::from_slice(&answer.body).expect("JSON");
-    (answer.status, json)
+    let headers = [&[("content-type", "application/json")], headers].concat();
+    let answer = proxy.call_admin(("PUT", path), &headers, &body.to_string());
+    (answer.status, answer.json())
 }
 
 fn send(proxy: &Proxy, count: usize) {

@@ -54,3 +54,4 @@ mod upstream_pool;
 mod upstream_tls;
 mod verdict;
 mod why;
+mod xray;

@@ -121,7 +121,7 @@ fn value<'a>(plain: Plain, subject: &Subject<'a>) -> Option<Value<'a>> {
         Plain::Error if is_over => Value::Flag(record.is_error()),
         Plain::Outcome | Plain::Side | Plain::Error => return None,
         Plain::Method => Value::Text(method(record).into()),
-        Plain::Scheme if record.tls.is_some() => Value::Text("https".into()),
+        Plain::Scheme if record.is_tls => Value::Text("https".into()),
         Plain::Scheme => Value::Text("http".into()),
         Plain::Host => some(words.host)?,
         Plain::Path => some(words.path)?,

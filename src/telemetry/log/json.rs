@@ -304,11 +304,7 @@ pub(super) fn who(out: &mut Vec<u8>, record: &Record) {
 
 /// What was asked for.
 pub(super) fn request(out: &mut Vec<u8>, record: &Record, words: &Words<'_>) {
-    let scheme = if record.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
+    let scheme = if record.is_tls { "https" } else { "http" };
     text(out, ",\"method\":\"", method(record));
     word(out, ",\"scheme\":\"", scheme);
     for (name, value) in [(",\"host\":\"", words.host), (",\"path\":\"", words.path)] {

@@ -103,6 +103,7 @@ fn a_line_says_what_the_contract_lists_in_its_order() {
     record.outcome = Outcome::HttpResponseIncomplete;
     record.grpc_status = Some(14);
     record.tls = Some(handshake());
+    record.is_tls = true;
     record.kept = Some(KeepReason::Error);
     let mut out = Vec::new();
     let wall = Wall::new(record.started, Duration::from_millis(1_700_000_000_042));
@@ -168,6 +169,7 @@ fn a_line_says_what_the_contract_lists_in_its_order() {
 fn what_a_handshake_has_settled_is_told_shortly_in_the_log_and_fully_by_the_recorder() {
     let mut record = record(None);
     record.tls = Some(handshake());
+    record.is_tls = true;
     let value = line(&record);
     assert_eq!(value["tls"], "1.3");
     assert_eq!(value["client_certificate"], "CN=a\\,b");

@@ -42,7 +42,7 @@ const LONGEST: usize = 512;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::telemetry) struct StepsLayer;
 
-/// A text that takes no more than it may.
+/// A text that takes no more than it may, and is one line: rustls tells a handshake's messages over many.
 #[derive(Default)]
 struct Capped(String);
 
@@ -125,14 +125,17 @@ impl Visit for Step {
 
 impl fmt::Write for Capped {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = LONGEST - self.0.len();
-        if text.len() <= room {
-            self.0.push_str(text);
-            return Ok(());
+        for char in text.chars() {
+            let is_space = char.is_whitespace();
+            if is_space && self.0.ends_with(' ') {
+                continue;
+            }
+            if self.0.len() + char.len_utf8() > LONGEST {
+                self.0.push('…');
+                return Err(fmt::Error);
+            }
+            self.0.push(if is_space { ' ' } else { char });
         }
-        let end = (0..=room).rev().find(|at| text.is_char_boundary(*at));
-        self.0.push_str(&text[..end.unwrap_or_default()]);
-        self.0.push('…');
-        Err(fmt::Error)
+        Ok(())
     }
 }

@@ -68,12 +68,17 @@ fn pick<'a>(upstream: &'a Upstream, exchange: &Exchange) -> Option<(u16, &'a End
         upstream = %upstream.name(),
         by = upstream.plan.balance.as_str(),
         candidates = %candidates,
-        picked = ?picked.and_then(|at| Some(upstream.endpoints.get(at)?.address.to_string())),
+        picked = %address(upstream, picked),
         "an endpoint for the attempt"
     );
     let place = picked?;
     exchange.note_considered(candidates.considered());
     Some((u16::try_from(place).ok()?, upstream.endpoints.get(place)?))
+}
+
+fn address(upstream: &Upstream, picked: Option<usize>) -> String {
+    let endpoint = picked.and_then(|place| upstream.endpoints.get(place));
+    endpoint.map_or_else(|| "none".to_owned(), |it| it.address.to_string())
 }
 
 impl<S: ServeAttempt> Service<Request> for Balance<S> {

@@ -5,11 +5,7 @@ use serde_json::{Value, json};
 use super::super::rig::{Client, Collector, Config, Proxy, Response, Upstream, get};
 
 fn call(proxy: &Proxy, line: (&str, &str), headers: &[(&str, &str)], body: &str) -> Response {
-    let mut client = Client::connect(proxy.admin());
-    let host = proxy.admin().to_string();
-    let headers = [&[("host", host.as_str())], headers].concat();
-    client.request(line.0, line.1, &headers, body.as_bytes());
-    client.read_response()
+    proxy.call_admin(line, headers, body)
 }
 
 const LEVEL: (&str, &str) = ("PUT", "/api/v1/log-level");

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::client::{Response, get_with};
+use super::client::{Client, Response, get_with};
 use super::collector::Collector;
 use super::config::FULL_ACCESS_LOG;
 use super::metrics::Metrics;
@@ -149,6 +149,20 @@ impl Proxy {
         let address = self.admin().to_string();
         let headers = [&[("host", address.as_str())], headers].concat();
         get_with(self.admin(), path, &headers)
+    }
+
+    /// Calls the admin port; what the body is the fields say.
+    pub(crate) fn call_admin(
+        &self,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response {
+        let mut client = Client::connect(self.admin());
+        let host = self.admin().to_string();
+        let headers = [&[("host", host.as_str())], headers].concat();
+        client.request(method, path, &headers, body.as_bytes());
+        client.read_response()
     }
 
     /// The text page of metrics, as it is now.

@@ -124,17 +124,13 @@ impl Attributes {
             let key = semconv::HTTP_REQUEST_METHOD_ORIGINAL;
             to.text(key, text.method);
         }
-        let scheme = if record.tls.is_some() {
-            "https"
-        } else {
-            "http"
-        };
+        let scheme = if record.is_tls { "https" } else { "http" };
         to.text(semconv::URL_SCHEME, scheme);
         to.text(semconv::URL_PATH, text.path);
         if !self.query.is_empty() {
             to.text(semconv::URL_QUERY, &self.query);
         }
-        let (host, port) = match host_and_port(text.host, record.tls.is_some()) {
+        let (host, port) = match host_and_port(text.host, record.is_tls) {
             Some(known) => known,
             None => names.listener(record.listener),
         };
