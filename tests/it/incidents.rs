@@ -1,10 +1,16 @@
-//! `sightglass demo --incident NAME`: each is well at first, and then found by what sightglass says of it.
+//! `sightglass demo --incident NAME`: each is well at first, and then found by what sightglass says of it: from the page in
+//! a real browser, with as many clicks as `docs/observability.md` counts, and from the terminal.
+//!
+//! With `SIGHTGLASS_PICTURES` set to a folder what is seen is left there, the terminal's as text; `docs/pictures` and the
+//! texts of the docs come from it.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::command_line::{stderr, stdout};
 use super::demo::Demo;
+use super::rig::partner::{Click, Eyes, Look, pictures};
 use super::rig::{Metrics, Proxy, get, get_with, try_wait_until};
 
 /// An incident that begins after six seconds.
@@ -17,9 +23,63 @@ fn practise(name: &str) -> Demo {
         "--rate",
         "150",
         "--seconds",
-        "60",
+        "180",
     ])
 }
+
+/// What holds once the page says this.
+fn says(words: &str) -> String {
+    let all = format!("document.body.innerText.includes({words:?})");
+    format!("document.getElementById('main') && {all}")
+}
+
+fn click(on: &str, wait: String) -> Click {
+    let on = on.to_owned();
+    Click { on, wait }
+}
+
+/// The page as somebody sees it who has opened its address, has waited until it says `first`, and has clicked then: it has
+/// to say all of `words`.
+fn seen(demo: &Demo, name: &str, first: &str, clicks: Vec<Click>, words: &[&str]) {
+    let Some(eyes) = Eyes::open() else { return };
+    let look = Look {
+        name: name.to_owned(),
+        url: format!("http://localhost:{}/", demo.admin.port()),
+        size: (1280, 860),
+        is_dark: false,
+        wait: says(first),
+        clicks,
+        keys: 0,
+    };
+    let page = &eyes.look(&[look])[0];
+    let text = page["text"].as_str().expect("a text");
+    for word in words {
+        assert!(text.contains(word), "{name} does not say {word}: {text}");
+    }
+    assert_eq!(page["violations"], Value::Array(Vec::new()));
+    assert_eq!(page["console"], Value::Array(Vec::new()));
+}
+
+/// What a command of the terminal prints; it has to say all of `words`.
+fn told(demo: &Demo, name: &str, command: &[&str], words: &[&str]) {
+    let admin = format!("http://{}", demo.admin);
+    let output = Proxy::output(&[command, &["--admin", &admin]].concat());
+    assert!(output.status.success(), "{command:?}: {}", stderr(&output));
+    let text = stdout(&output);
+    if let Some(folder) = pictures() {
+        let file = folder.join(format!("{name}-{}.txt", command[0]));
+        std::fs::write(file, &text).expect("the folder for pictures takes files");
+    }
+    for word in words {
+        assert!(
+            text.contains(word),
+            "{command:?} does not say {word}: {text}"
+        );
+    }
+}
+
+/// One look at what `sightglass top` shows.
+const TOP: [&str; 2] = ["top", "--once"];
 
 fn ask(demo: &Demo, path: &str) -> Value {
     get_with(demo.admin, path, &[("host", "127.0.0.1")]).json()
@@ -86,6 +146,19 @@ fn a_slow_endpoint_is_named_by_the_verdict_and_by_the_slowest() {
         let all = page["exchanges"].as_array().expect("a list").iter();
         all.filter(|it| it["endpoint"] == *guilty).count() >= 7
     });
+    seen(
+        &demo,
+        "slow-endpoint",
+        &guilty,
+        Vec::new(),
+        &["checkout: ", "slower than", &guilty],
+    );
+    told(
+        &demo,
+        "slow-endpoint",
+        &TOP,
+        &["checkout: ", "slower than", &guilty],
+    );
 }
 
 #[test]
@@ -101,6 +174,14 @@ fn a_retry_storm_is_told_with_what_it_hides_and_what_it_costs() {
         };
         count("upstreams", "upstream") > count("routes", "route") * 1.1
     });
+    seen(
+        &demo,
+        "retry-storm",
+        "status_503",
+        Vec::new(),
+        &["inventory: ", "status_503"],
+    );
+    told(&demo, "retry-storm", &TOP, &["inventory: ", "status_503"]);
 }
 
 #[test]
@@ -113,12 +194,25 @@ fn a_bad_deploy_is_named_by_its_endpoint_and_its_method() {
         let has = |fact: &str, value: &str| told.contains(&(fact.to_owned(), value.to_owned()));
         has("endpoint", &guilty) || has("method", "POST")
     });
+    let why = vec![click("#verdict a[href*='why='][href*='500']", says("POST"))];
+    seen(
+        &demo,
+        "bad-deploy",
+        "status_500",
+        why,
+        &["checkout: ", &guilty, "POST"],
+    );
+    told(&demo, "bad-deploy", &TOP, &["checkout: ", "status_500"]);
+    told(&demo, "bad-deploy", &["why", "error"], &["POST", &guilty]);
 }
 
 #[test]
 fn a_wave_of_clients_that_leave_is_told_as_one() {
     let demo = practise("client-abort-wave");
     found(&demo, &["checkout: ", "given up by their clients"]);
+    let words = ["checkout: ", "given up by their clients"];
+    seen(&demo, "client-abort-wave", words[1], Vec::new(), &words);
+    told(&demo, "client-abort-wave", &TOP, &words);
 }
 
 #[test]
@@ -129,6 +223,14 @@ fn a_dead_collector_costs_spans_which_are_told_and_no_request() {
     let lost = [("signal", "spans"), ("state", "dropped")];
     let labels: Vec<(&str, &str)> = lost.to_vec();
     assert!(metrics.sum("sightglass_telemetry_items_total", &labels) > 0.0);
+    seen(
+        &demo,
+        "dead-collector",
+        "spans",
+        Vec::new(),
+        &["spans", "dropped"],
+    );
+    told(&demo, "dead-collector", &TOP, &["spans"]);
 }
 
 #[test]
@@ -144,6 +246,15 @@ fn a_leak_of_connections_is_seen_by_who_holds_them() {
         let metrics = Metrics::parse(&get(demo.admin, "/metrics").text());
         metrics.sum("sightglass_connection_errors_total", &[("reason", "limit")]) > 0.0
     });
+    let in_flight = vec![click("#views a[data-view=inflight]", says("127.0.0.66"))];
+    seen(
+        &demo,
+        "connection-leak",
+        "In flight",
+        in_flight,
+        &["127.0.0.66", "idle"],
+    );
+    told(&demo, "connection-leak", &TOP, &["127.0.0.66"]);
 }
 
 #[test]
@@ -156,6 +267,31 @@ fn an_expired_certificate_is_called_one() {
     );
     let detail = newest["exchanges"][0]["detail"].as_str().expect("a detail");
     assert!(detail.contains("expired"), "{newest}");
+    // The finding's exchanges, then the newest of them.
+    let failed =
+        "location.hash.includes('filter=') && document.querySelector('#rows .outcome.bad')";
+    let clicks = vec![
+        click(
+            "#verdict a[href*='filter='][href*='tls_certificate_error']",
+            failed.to_owned(),
+        ),
+        click("#rows tr:has(.outcome.bad) a", says("expired")),
+    ];
+    seen(
+        &demo,
+        "expired-certificate",
+        "tls_certificate_error",
+        clicks,
+        &["inventory", "expired"],
+    );
+    told(
+        &demo,
+        "expired-certificate",
+        &TOP,
+        &["inventory: ", "tls_certificate_error"],
+    );
+    let id = newest["exchanges"][0]["trace_id"].as_str().expect("an id");
+    told(&demo, "expired-certificate", &["trace", id], &["expired"]);
 }
 
 #[test]
@@ -170,6 +306,29 @@ fn a_noisy_neighbour_is_told_by_its_network_or_its_program() {
         };
         told.iter().any(is)
     });
+    let why = vec![click(
+        "#verdict a[href*='why='][href*='rate_limited']",
+        says("price-watcher"),
+    )];
+    seen(
+        &demo,
+        "noisy-neighbour",
+        "rate_limited",
+        why,
+        &["search: ", "price-watcher"],
+    );
+    told(
+        &demo,
+        "noisy-neighbour",
+        &TOP,
+        &["search: ", "rate_limited"],
+    );
+    told(
+        &demo,
+        "noisy-neighbour",
+        &["why", "route==\"search\" && outcome==\"rate_limited\""],
+        &["price-watcher"],
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use super::rig::partner::{Nginx, partner};
+use super::rig::partner::{Nginx, output, partner, python_with};
 use super::rig::{Config, Proxy, Upstream};
 
 /// A Python program that serves until it is dropped.
@@ -53,55 +53,6 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A Python that can import `module`; none, with a line on stderr, where there is none and none is required.
-pub(super) fn python_with(module: &str) -> Option<PathBuf> {
-    let python = partner("python3")?;
-    let tried = Command::new(&python)
-        .args(["-c", &format!("import {module}")])
-        .stderr(Stdio::null())
-        .status();
-    if tried.is_ok_and(|status| status.success()) {
-        return Some(python);
-    }
-    let is_required = std::env::var_os("SIGHTGLASS_REQUIRE_PARTNERS").is_some_and(|it| it == "1");
-    assert!(!is_required, "python3 has no {module}");
-    eprintln!("skipped: python3 has no {module}");
-    None
-}
-
-/// A Node that has these modules, which `NODE_PATH` leads to; none, with a line on stderr, where there is none and none is
-/// required.
-pub(super) fn node_with(modules: &[&str]) -> Option<PathBuf> {
-    let node = partner("node")?;
-    let script: String = modules
-        .iter()
-        .map(|module| format!("require('{module}');"))
-        .collect();
-    let tried = Command::new(&node)
-        .args(["-e", &script])
-        .stderr(Stdio::null())
-        .status();
-    if tried.is_ok_and(|status| status.success()) {
-        return Some(node);
-    }
-    let is_required = std::env::var_os("SIGHTGLASS_REQUIRE_PARTNERS").is_some_and(|it| it == "1");
-    assert!(!is_required, "node has no {modules:?}");
-    eprintln!("skipped: node has no {modules:?}");
-    None
-}
-
-/// What a program prints; it must end well.
-pub(super) fn output(command: &mut Command) -> String {
-    let output = command.output().expect("it runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{command:?}: {text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    text
 }
 
 #[test]

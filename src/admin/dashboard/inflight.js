@@ -2,6 +2,23 @@
 "use strict";
 
 const MOST_IN_FLIGHT = 60;
+const MOST_HOLDERS = 8;
+
+// Connections by the address at their other end: who leaks them, or eats a limit, stands out.
+function holders(connections) {
+  const all = new Map();
+  for (const { peer, state, age_ms: age } of connections) {
+    const address = peer.replace(/:[0-9]+$/, "");
+    const held = all.get(address) || { count: 0, states: new Map(), oldest: 0 };
+    held.count++;
+    held.states.set(state, (held.states.get(state) || 0) + 1);
+    held.oldest = Math.max(held.oldest, age);
+    all.set(address, held);
+  }
+  return [...all].sort((a, b) => b[1].count - a[1].count);
+}
+
+const doing = (states) => [...states].map(([state, count]) => `${whole(count)} ${state}`).join(", ");
 
 async function drawInFlight() {
   const isOpen = viewName() === "inflight";
@@ -11,7 +28,7 @@ async function drawInFlight() {
     const { total, matched, exchanges, connections, silent_workers: silent } = await ask("/api/v1/inflight?" + query);
     const states = new Map();
     for (const { state } of connections) states.set(state, (states.get(state) || 0) + 1);
-    const counted = [...states].map(([state, count]) => `${whole(count)} ${state}`).join(", ");
+    const counted = doing(states);
     write($("inflight-none"), exchanges.length > 0 ? "" : view.filter ? "Nothing that is in flight matches." : "Nothing is in the proxy at this moment.");
     write($("inflight-note"), `${whole(total.exchanges)} exchanges in flight${view.filter ? `, ${whole(matched)} match ${shown(view.filter)}` : ""} · ${whole(total.connections)} connections of clients` +
       (counted ? ` (of ${whole(connections.length)}: ${counted})` : "") + (silent.length ? ` · ${silent.length} workers did not answer within a second` : ""));
@@ -34,6 +51,13 @@ async function drawInFlight() {
       cell("number", "attempts", whole(it.attempts)),
       cell("phases", "", stack(it.phases_ms, it.age_ms)))));
     $("inflight-table").hidden = exchanges.length === 0;
+    const held = holders(connections);
+    const lines = held.slice(0, MOST_HOLDERS).map(([address, { count, states, oldest }]) => el("tr", { role: "row" },
+      cell("fact", "", shown(address)), cell("wide", "", meter(count, connections.length, `${whole(count)} · ${share(count, connections.length)}`, false)),
+      cell("", "", doing(states)), cell("number", "the oldest", millis(oldest))));
+    const more = held.length - lines.length;
+    if (more > 0) lines.push(el("tr", { role: "row" }, cell("fact dim", "", `and ${whole(more)} more`)));
+    $("holders").replaceChildren(...lines);
   } catch (error) {
     write($("inflight-note"), shown(error.message));
   }

@@ -113,7 +113,7 @@ impl Port {
     }
 
     pub(super) fn in_flight(&self) -> Result<Value, PortError> {
-        Ok(self.get("/api/v1/inflight")?.unwrap_or_default())
+        Ok(self.get("/api/v1/inflight?limit=1000")?.unwrap_or_default())
     }
 
     fn answer(&self, ask: &Ask) -> News {

@@ -15,6 +15,7 @@ pub(super) enum Pane {
     Upstreams,
     Endpoints,
     InFlight,
+    Connections,
 }
 
 /// What lies over the pane.
@@ -52,7 +53,7 @@ pub(super) struct Look {
     /// What the last question or act came to, and whether that is bad.
     pub(super) said: Option<(String, bool)>,
     pub(super) pane: Pane,
-    places: [Place<Subject>; 4],
+    places: [Place<Subject>; 5],
     pub(super) over: Vec<Over>,
     /// What rows must have in them.
     pub(super) filter: String,
@@ -63,15 +64,16 @@ pub(super) struct Look {
     pub(super) height: u16,
 }
 
-pub(super) const PANES: [(Pane, &str); 4] = [
+pub(super) const PANES: [(Pane, &str); 5] = [
     (Pane::Routes, "Routes"),
     (Pane::Upstreams, "Upstreams"),
     (Pane::Endpoints, "Endpoints"),
     (Pane::InFlight, "In flight"),
+    (Pane::Connections, "Connections"),
 ];
 
 pub(super) const HELP: &str = "\
-Tab, 1 2 3 4         the next table, this table: routes, upstreams, endpoints, in flight
+Tab, 1 to 5          the next table, this table: routes, upstreams, endpoints, in flight, who holds connections
 up down PgUp PgDn    choose a row (also j k, Home, End)
 Enter                what lies under it: its newest failures (or slowest), then the waterfall of one
 v                    why: what sets the exchanges of the verdict apart
@@ -87,6 +89,15 @@ F10 q                quit
 Routes: rates of the last seconds, of whole exchanges. Upstreams and endpoints: the last minute, of attempts.
 FAILED: the share of errors, as `error` in a filter: not `served` to the end, or 5xx.";
 
+// === impl Pane ===
+
+impl Pane {
+    /// Whether it shows what is in the proxy now, which is asked for only then.
+    pub(super) fn is_in_flight(self) -> bool {
+        matches!(self, Self::InFlight | Self::Connections)
+    }
+}
+
 // === impl Look ===
 
 impl Look {
@@ -99,8 +110,8 @@ impl Look {
             away: None,
             said: None,
             pane: Pane::Routes,
-            // What fails most comes first; of what is in flight, the oldest.
-            places: [2, 2, 4, 0].map(Place::ordered_by),
+            // What fails most comes first; of what is in flight, the oldest; of peers, who holds most.
+            places: [2, 2, 4, 0, 1].map(Place::ordered_by),
             over: Vec::new(),
             filter: String::new(),
             is_typing: false,
@@ -142,6 +153,7 @@ impl Look {
             Pane::Upstreams => rows::upstreams(&self.round),
             Pane::Endpoints => rows::endpoints(&self.round),
             Pane::InFlight => rows::in_flight(&self.in_flight),
+            Pane::Connections => rows::connections(&self.in_flight),
         }
     }
 
@@ -188,8 +200,9 @@ impl Look {
             KeyCode::Char('2') => return self.show(Pane::Upstreams),
             KeyCode::Char('3') => return self.show(Pane::Endpoints),
             KeyCode::Char('4') => return self.show(Pane::InFlight),
-            KeyCode::Tab => return self.show(PANES[(self.pane as usize + 1) % 4].0),
-            KeyCode::BackTab => return self.show(PANES[(self.pane as usize + 3) % 4].0),
+            KeyCode::Char('5') => return self.show(Pane::Connections),
+            KeyCode::Tab => return self.next(1),
+            KeyCode::BackTab => return self.next(PANES.len() - 1),
             KeyCode::F(4) | KeyCode::Char('/') if self.over.is_empty() => {
                 self.is_typing = true;
                 self.filter.clear();
@@ -226,7 +239,11 @@ impl Look {
     fn show(&mut self, pane: Pane) -> Option<Wish> {
         self.over.clear();
         self.pane = pane;
-        (pane == Pane::InFlight).then_some(Wish::Ask(Ask::InFlight))
+        pane.is_in_flight().then_some(Wish::Ask(Ask::InFlight))
+    }
+
+    fn next(&mut self, by: usize) -> Option<Wish> {
+        self.show(PANES[(self.pane as usize + by) % PANES.len()].0)
     }
 
     fn order(&mut self, by: isize) {
@@ -316,12 +333,13 @@ impl Look {
     }
 }
 
-/// The exchanges of this route, upstream or endpoint.
+/// The exchanges of this route, upstream, endpoint or peer.
 fn filter(subject: &Subject) -> String {
     match subject {
         Subject::Route(route) => format!("route==\"{route}\""),
         Subject::Upstream(upstream) => format!("upstream==\"{upstream}\""),
         Subject::Endpoint { endpoint, .. } => format!("attempt.endpoint==\"{endpoint}\""),
         Subject::Exchange(id) => format!("trace_id==\"{id}\""),
+        Subject::Peer(peer) => format!("peer==\"{peer}\""),
     }
 }

@@ -27,7 +27,7 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use super::port::PortError;
 use ask::{Ask, News, Port};
-use look::{Look, PANES, Pane, Wish};
+use look::{Look, PANES, Wish};
 
 /// How long a key may wait, and an answer.
 const TURN: Duration = Duration::from_millis(50);
@@ -93,7 +93,7 @@ fn turns(
             look.take(told);
             is_new = true;
         }
-        if look.pane == Pane::InFlight && look.over.is_empty() && asked.elapsed() >= IN_FLIGHT {
+        if look.pane.is_in_flight() && look.over.is_empty() && asked.elapsed() >= IN_FLIGHT {
             asked = Instant::now();
             let _ = asks.try_send(Ask::InFlight); // the next turn asks again
         }

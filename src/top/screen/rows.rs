@@ -1,5 +1,7 @@
 //! The rows of each pane, made of the admin port's JSON.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::sheet::{Cell, Column, Row, Sheet, figure, text as words};
@@ -16,6 +18,8 @@ pub(super) enum Subject {
     },
     /// By its trace id.
     Exchange(String),
+    /// By its address.
+    Peer(String),
 }
 
 const ROUTES: &[Column] = &[
@@ -55,6 +59,14 @@ const IN_FLIGHT: &[Column] = &[
     words("ROUTE"),
     words("ENDPOINT"),
     words("CLIENT"),
+];
+const CONNECTIONS: &[Column] = &[
+    words("PEER"),
+    figure("CONNECTIONS"),
+    figure("IDLE"),
+    figure("ACTIVE"),
+    figure("OPENING"),
+    figure("OLDEST MS"),
 ];
 const EXCHANGES: &[Column] = &[
     words("BEGAN"),
@@ -156,6 +168,39 @@ pub(super) fn in_flight(page: &Value) -> Sheet<Subject> {
     sheet(IN_FLIGHT, rows.collect())
 }
 
+/// Who holds the connections: a row an address.
+pub(super) fn connections(page: &Value) -> Sheet<Subject> {
+    let mut peers: BTreeMap<String, [f64; 5]> = BTreeMap::new();
+    for it in list(&page["connections"]) {
+        let peer = text(&it["peer"]);
+        let address = peer.rsplit_once(':').map_or(&*peer, |(address, _)| address);
+        let held = peers.entry(address.to_owned()).or_default();
+        held[0] += 1.0;
+        let state = match it["state"].as_str() {
+            Some("idle") => 1,
+            Some("active") => 2,
+            _ => 3,
+        };
+        held[state] += 1.0;
+        held[4] = held[4].max(number(&it["age_ms"]).unwrap_or_default());
+    }
+    let rows = peers
+        .into_iter()
+        .map(|(peer, [all, idle, active, opening, oldest])| Row {
+            cells: vec![
+                Cell::Text(peer.clone()),
+                whole(all),
+                whole(idle),
+                whole(active),
+                whole(opening),
+                Cell::Figure(oldest, format!("{oldest:.0}")),
+            ],
+            is_bad: false,
+            subject: Subject::Peer(peer.trim_matches(['[', ']']).to_owned()),
+        });
+    sheet(CONNECTIONS, rows.collect())
+}
+
 pub(super) fn exchanges(page: &Value) -> Sheet<Subject> {
     let rows = list(&page["exchanges"]).iter().map(|it| {
         let began = text(&it["time"]);
@@ -204,7 +249,11 @@ fn name(value: &Value) -> Cell {
 }
 
 fn count(value: &Value) -> Cell {
-    number(value).map_or(Cell::None, |it| Cell::Figure(it, it.to_string()))
+    number(value).map_or(Cell::None, whole)
+}
+
+fn whole(count: f64) -> Cell {
+    Cell::Figure(count, count.to_string())
 }
 
 fn millis(value: &Value) -> Cell {
@@ -266,6 +315,21 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_told_by_who_holds_them() {
+        let held = |peer: &str, state: &str, age: f64| json!({"peer": peer, "state": state, "age_ms": age});
+        let page = json!({"connections": [
+            held("10.0.0.1:1", "idle", 900.4), held("[2001:db8::1]:7", "active", 1.0),
+            held("10.0.0.1:2", "idle", 5.0), held("10.0.0.1:3", "handshaking", 2.0),
+        ]});
+        let sheet = connections(&page);
+        assert_eq!(shown(&sheet, 0), ["10.0.0.1", "3", "2", "0", "1", "900"]);
+        assert_eq!(
+            sheet.rows[1].subject,
+            Subject::Peer("2001:db8::1".to_owned())
+        );
+    }
+
+    #[test]
     fn the_last_minute_is_twenty_signs() {
         let mut seconds = vec![json!(0); 300];
         seconds[299] = json!(8);
@@ -277,7 +341,14 @@ mod tests {
     #[test]
     fn an_older_port_or_a_strange_one_makes_empty_sheets_and_no_panic() {
         for it in [json!(null), json!([]), json!({"routes": 3})] {
-            for make in [routes, upstreams, endpoints, in_flight, exchanges] {
+            for make in [
+                routes,
+                upstreams,
+                endpoints,
+                in_flight,
+                connections,
+                exchanges,
+            ] {
                 assert!(make(&it).rows.is_empty());
             }
         }

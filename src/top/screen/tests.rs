@@ -169,6 +169,7 @@ fn rows_are_filtered_ordered_and_turned_like_in_htop() {
         Pane::Upstreams,
         Pane::Endpoints,
         Pane::InFlight,
+        Pane::Connections,
         Pane::Routes,
     ] {
         press(&mut look, KeyCode::Tab);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::super::partners::{output, python_with};
+use super::super::rig::partner::{output, python_with};
 use super::super::rig::{Authority, Config, Identity, Program, Proxy, Upstream};
 
 const SERVICE: &str = include_str!("service.py");

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::super::rig::partner::{Chromium, partner};
+use super::super::rig::partner::{Chromium, partner, python_with};
 use super::super::rig::{
     Authority, Config, Gate, Proxy, Request, Script, Upstream, reply, try_wait_until,
 };
+use super::Served;
 use super::sockets::PYTHON_SERVER;
-use super::{Served, python_with};
 
 const PAGE: &str = include_str!("page.html");
 const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";

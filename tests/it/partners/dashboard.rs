@@ -1,20 +1,13 @@
 //! The admin port's page in a real browser, with live traffic: every view shows what it is for, at the width of a desk and
 //! of a telephone, light and dark; nothing is asked of another host, nothing of traffic is live in it, and axe-core finds
 //! nothing that a person with a disability would stumble over.
-//!
-//! With `SIGHTGLASS_PICTURES` set to a folder the pictures are left there: `docs/pictures` comes from it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use super::super::rig::partner::Chromium;
+use super::super::rig::partner::{Eyes, Look};
 use super::super::rig::{Client, Config, Proxy, Upstream, reply};
-use super::{node_with, output};
-
-const LOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/partners/node/look.cjs");
 
 /// What a client may send as its name.
 const NASTY: &str = "\"><img src=x onerror=alert(1)><script>alert(2)</script>";
@@ -117,28 +110,27 @@ fn views(trace: &str, guilty: &str) -> Vec<View> {
 }
 
 /// Each view at the width of a desk, light and dark, and of a telephone.
-fn plan(views: &[View], admin: &str) -> Value {
-    let pictures = std::env::var_os("SIGHTGLASS_PICTURES").map(PathBuf::from);
-    let mut plan = Vec::new();
+fn looks(views: &[View], admin: &str) -> Vec<Look> {
+    let mut looks = Vec::new();
     for view in views {
-        for (width, height, dark) in [(1280, 1000, false), (1280, 1000, true), (375, 800, false)] {
-            let name = format!("{}-{width}{}", view.name, if dark { "-dark" } else { "" });
-            let picture = pictures.as_ref().map(|to| to.join(format!("{name}.png")));
-            plan.push(json!({
-                "name": name, "url": format!("http://{admin}/{}", view.fragment), "width": width, "height": height,
-                "dark": dark, "wait": view.wait, "keys": if width == 375 { 0 } else { 8 }, "picture": picture,
-            }));
+        for (width, height, is_dark) in [(1280, 1000, false), (1280, 1000, true), (375, 800, false)]
+        {
+            looks.push(Look {
+                name: format!(
+                    "{}-{width}{}",
+                    view.name,
+                    if is_dark { "-dark" } else { "" }
+                ),
+                url: format!("http://{admin}/{}", view.fragment),
+                size: (width, height),
+                is_dark,
+                wait: view.wait.to_owned(),
+                clicks: Vec::new(),
+                keys: if width == 375 { 0 } else { 8 },
+            });
         }
     }
-    Value::Array(plan)
-}
-
-fn looked_at(node: &PathBuf, tools: &str, folder: &Path, plan: &Value) -> Vec<Value> {
-    let file = folder.join("plan.json");
-    std::fs::write(&file, plan.to_string()).expect("it can be written");
-    let mut look = Command::new(node);
-    look.arg(LOOK).arg(tools).arg(&file);
-    serde_json::from_str(&output(&mut look)).expect("JSON")
+    looks
 }
 
 fn assert_good(seen: &Value, view: &View, admin: &str) {
@@ -157,12 +149,7 @@ fn assert_good(seen: &Value, view: &View, admin: &str) {
 
 #[test]
 fn every_view_of_the_page_is_whole_in_chromium() {
-    let Some(node) = node_with(&["ws", "axe-core"]) else {
-        return;
-    };
-    let Some((browser, tools)) = Chromium::with_dev_tools() else {
-        return;
-    };
+    let Some(eyes) = Eyes::open() else { return };
     let (good, bad) = (
         Upstream::ok("hello"),
         Upstream::answering(|_| reply(500, &[], "no")),
@@ -176,7 +163,6 @@ fn every_view_of_the_page_is_whole_in_chromium() {
             "links: {dashboard: 'https://grafana.test/d/edge?var-route={route}&from={from_ms}'}",
         );
     let proxy = Proxy::start(config);
-    let folder = tempfile::tempdir().expect("a temporary directory can be made");
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| traffic(&proxy, &is_over));
@@ -190,8 +176,7 @@ fn every_view_of_the_page_is_whole_in_chromium() {
         let trace = trace.as_str().expect("a failed exchange").to_owned();
         let by_key = views(&trace, &bad.address().to_string());
         let admin = format!("localhost:{}", proxy.admin().port());
-        let plan = plan(&by_key, &admin);
-        let all = looked_at(&node, &tools, folder.path(), &plan);
+        let all = eyes.look(&looks(&by_key, &admin));
         drop(over);
         assert_eq!(all.len(), 3 * by_key.len());
         let stumbles: Vec<_> = all.iter().map(|it| &it["violations"]).collect();
@@ -206,6 +191,5 @@ fn every_view_of_the_page_is_whole_in_chromium() {
             assert!(focused.contains(stop), "{stop}: {focused}");
         }
     });
-    drop(browser);
     proxy.finish();
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::super::rig::partner::{node_with, output, python_with};
 use super::super::rig::{Authority, Config, Proxy};
-use super::{Served, node_with, output, python_with};
+use super::Served;
 
 /// Sends back what it gets, compressed where the client offers that.
 pub(super) const PYTHON_SERVER: &str = "import websockets.sync.server as ws

@@ -1,7 +1,7 @@
-// Looks at pages in a Chromium that listens for its DevTools, one view after the other: waits for words, asks axe-core for
-// what people with a disability would stumble over, takes a picture. Called as
+// Looks at pages in a Chromium that listens for its DevTools, one view after the other: waits until they are drawn, clicks
+// where it is told to, asks axe-core for what people with a disability would stumble over, takes a picture. Called as
 //   node look.cjs ws://127.0.0.1:PORT/devtools/browser/... plan.json
-// where the plan is [{name, url, width, height, dark, wait, picture}]; prints what it saw as JSON.
+// where the plan is [{name, url, width, height, dark, wait, clicks: [{on, wait}], keys, picture}]; prints what it saw as JSON.
 "use strict";
 const fs = require("fs"), WebSocket = require("ws");
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -36,23 +36,32 @@ async function evaluate(expression) {
   return result.value;
 }
 
-async function look({ name, url, width, height, dark, wait, keys, picture }) {
+async function holds(wait) {
+  for (let tries = 0; tries < 600; tries++) {
+    if (await evaluate(`document.readyState === "complete" && Boolean(${wait})`).catch(() => false)) return true;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return false;
+}
+
+async function look({ name, url, width, height, dark, wait, clicks, keys, picture }) {
   await send("Page.navigate", { url: "about:blank" });
   seen = { console: [], hosts: [] };
   await send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: width < 600 });
   await send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }] });
   await send("Page.navigate", { url });
-  let isThere = false;
-  for (let tries = 0; tries < 600 && !isThere; tries++) {
-    isThere = await evaluate(`document.readyState === "complete" && Boolean(${wait})`).catch(() => false);
-    if (!isThere) await new Promise((resolve) => setTimeout(resolve, 100));
+  let isThere = await holds(wait);
+  for (const click of clicks || []) {
+    if (!isThere) break;
+    await evaluate(`document.querySelector(${JSON.stringify(click.on)}).click()`);
+    isThere = await holds(click.wait);
   }
   const focused = [];
   for (let presses = 0; presses < (keys || 0); presses++) {
     for (const type of ["keyDown", "keyUp"]) await send("Input.dispatchKeyEvent", { type, key: "Tab", code: "Tab", windowsVirtualKeyCode: 9 });
     focused.push(await evaluate(`document.activeElement.id || document.activeElement.textContent.trim()`));
   }
-  if (!isThere) throw new Error(`${name} is not drawn: ${await evaluate("document.body.innerText")}`);
+  if (!isThere) throw new Error(`${name} is not drawn: ${seen.console.join("; ")} ${await evaluate("document.body.innerText")}`);
   await evaluate(axe + ";0");
   const violations = await evaluate(`axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] })
     .then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")))`);

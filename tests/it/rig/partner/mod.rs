@@ -9,12 +9,14 @@
 //! ```
 
 mod chromium;
+mod eyes;
 mod jaeger;
 mod nginx;
 mod prometheus;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use socket2::Socket;
@@ -22,6 +24,7 @@ use socket2::Socket;
 use super::port::{address_of, bound};
 
 pub(crate) use chromium::Chromium;
+pub(crate) use eyes::{Click, Eyes, Look, pictures};
 pub(crate) use jaeger::Jaeger;
 pub(crate) use nginx::Nginx;
 pub(crate) use prometheus::{Prometheus, check_metrics};
@@ -50,6 +53,46 @@ pub(crate) fn partner(name: &str) -> Option<PathBuf> {
         eprintln!("skipped: {name} is not on PATH");
     }
     found
+}
+
+/// A Python that can import `module`; none, with a line on stderr, where there is none and none is required.
+pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
+    that_runs("python3", &["-c", &format!("import {module}")])
+}
+
+/// A Node that has these modules, which `NODE_PATH` leads to; none, with a line on stderr, where there is none and none is
+/// required.
+pub(crate) fn node_with(modules: &[&str]) -> Option<PathBuf> {
+    let required = modules.iter().map(|module| format!("require('{module}');"));
+    that_runs("node", &["-e", &required.collect::<String>()])
+}
+
+/// A partner that ends well with these arguments.
+fn that_runs(name: &str, args: &[&str]) -> Option<PathBuf> {
+    let path = partner(name)?;
+    let tried = Command::new(&path)
+        .args(args)
+        .stderr(Stdio::null())
+        .status();
+    if tried.is_ok_and(|status| status.success()) {
+        return Some(path);
+    }
+    let is_required = std::env::var_os("SIGHTGLASS_REQUIRE_PARTNERS").is_some_and(|it| it == "1");
+    assert!(!is_required, "{name} cannot do {args:?}");
+    eprintln!("skipped: {name} cannot do {args:?}");
+    None
+}
+
+/// What a program prints; it must end well.
+pub(crate) fn output(command: &mut Command) -> String {
+    let output = command.output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}: {text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
 }
 
 /// A port of 127.0.0.1 for a program that cannot bind port 0, and a hold on it.
