@@ -43,9 +43,14 @@ def arguments():
     parser.add_argument("--connections", type=int, default=64, help="connections of the load (default 64)")
     parser.add_argument("--threads", type=int, default=1, help="threads of the load (default 1)")
     parser.add_argument("--sink", metavar="PROGRAM", help="the OTLP sink (default: target/release/examples/otlp_sink)")
+    parser.add_argument("--before", metavar="PROGRAM", help="another build of sightglass, which takes part as `before`: what a change costs is its ratio")
     parser.add_argument("--json", metavar="OUT", help="write every round's figures there")
     parser.add_argument("--keep", action="store_true", help="keep the folder with configurations and logs")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.before:
+        peers.PEERS.insert(0, peers.Peer("before", peers.sightglass, peers.ALL, "", built=os.path.abspath(options.before)))
+        options.only = options.only and [*options.only, "before"]
+    return options
 
 
 class Contestant:
@@ -256,6 +261,11 @@ def report(all_of_them, options):
                          spread(column["user"]), spread(column["system"]), spread(column["p50"], 1e3, 2), spread(column["p99"], 1e3, 2),
                          f"{statistics.median(column['rss']) / (1 << 20):.0f}", *(f"{value:.2f}" if value else "" for value in values), ", ".join(told)])
         table(head, rows)
+        for one in all_of_them:
+            before = by_name.get(f"before {one.variant}")
+            costs = ratio(one, before, size, "cpu") if one.peer.name == "sightglass" else None
+            if costs:
+                print(f"\nsightglass {one.variant}: {costs:.3f} × the CPU a request of the build before, {ratio(one, before, size, 'rate'):.3f} × its requests/s")
     complaints = [f"{one.name}{f', {size}' if size else ''}: {text}" for one in all_of_them for size, text in one.failed.items()]
     if complaints:
         print("\nNot reported, because something failed:")

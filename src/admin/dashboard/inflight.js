@@ -53,7 +53,7 @@ async function drawInFlight() {
     $("inflight-table").hidden = exchanges.length === 0;
     const held = holders(connections);
     const lines = held.slice(0, MOST_HOLDERS).map(([address, { count, states, oldest }]) => el("tr", { role: "row" },
-      cell("fact", "", shown(address)), cell("wide", "", meter(count, connections.length, `${whole(count)} · ${share(count, connections.length)}`, false)),
+      cell("fact", "", shown(address)), cell("wide", "connections", meter(count, connections.length, whole(count), false)), cell("number", "of all", share(count, connections.length)),
       cell("", "", doing(states)), cell("number", "the oldest", millis(oldest))));
     const more = held.length - lines.length;
     if (more > 0) lines.push(el("tr", { role: "row" }, cell("fact dim", "", `and ${whole(more)} more`)));
