@@ -4,7 +4,8 @@
 `memory` sends exchanges (default: ten million) through one sightglass with metrics, recorder, log and every request
 traced, and prints its resident memory on the way. `scrape` fills `/metrics` with many series, times a scrape, and
 measures p99 in rounds with a scrape each second and without in turn. `viewers` measures requests/s and the proxy's CPU a
-request in rounds without viewers, with ten of the dashboard, and with ten of `sightglass tail`, in turn. Everything is on loopback; what it starts it ends."""
+request in rounds without viewers, with ten of the dashboard, with ten of `sightglass tail`, and while one exchange is looked through, in turn.
+Everything is on loopback; what it starts it ends."""
 
 import argparse
 import http.client
@@ -24,17 +25,19 @@ from compare import ROOT, Sink
 ROUTES = 780
 
 
-def configuration(folder, port, admin, upstream, sink, routes):
-    """`routes` of them, each with a path of its own, and the rest."""
+def configuration(folder, port, admin, upstream, silent, sink, routes):
+    """`routes` of them, each with a path of its own, and the rest; `/silent` is never answered."""
     named = "".join(f"  - {{name: r{i}, match: {{path: {{prefix: /r{i}/}}}}, upstream: u}}\n" for i in range(routes))
     path = os.path.join(folder, "sightglass.yaml")
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"""listeners:
   - {{name: public, address: "127.0.0.1:{port}"}}
 routes:
-{named}  - {{name: all, match: {{path: {{prefix: /}}}}, upstream: u}}
+{named}  - {{name: silent, match: {{path: {{prefix: /silent}}}}, upstream: silent}}
+  - {{name: all, match: {{path: {{prefix: /}}}}, upstream: u}}
 upstreams:
   - {{name: u, endpoints: [{{address: "127.0.0.1:{upstream}"}}]}}
+  - {{name: silent, endpoints: [{{address: "127.0.0.1:{silent}"}}]}}
 telemetry:
   traces:
     otlp: {{endpoint: "http://127.0.0.1:{sink}", protocol: grpc}}
@@ -66,9 +69,10 @@ class Bench:
         self.start("upstream", argv, back, upstream)
         self.sink = Sink(os.path.join(ROOT, "target", "release", "examples", "otlp_sink"), folder)
         self.started.append(self.sink.process)
+        self.silent = socket.create_server(("127.0.0.1", 0))
         here = os.path.join(folder, "proxy")
         os.mkdir(here)
-        path = configuration(here, self.port, self.admin, upstream, self.sink.port, routes)
+        path = configuration(here, self.port, self.admin, upstream, self.silent.getsockname()[1], self.sink.port, routes)
         self.log = os.path.join(here, "access.log")
         program = os.path.join(ROOT, "target", "release", "sightglass")
         self.proxy = self.start("sightglass", [program, "run", "--config", path], here, self.port)
@@ -147,13 +151,13 @@ def scrape(bench, options):
 
 
 class Viewers:
-    """So many that read a stream of the admin port as fast as it comes, until they are closed."""
+    """So many that ask the admin port this and read the answer as fast as it comes, until they are closed."""
 
-    def __init__(self, admin, path, count):
+    def __init__(self, admin, asked, count):
         self.sockets = [socket.create_connection(("127.0.0.1", admin)) for _ in range(count)]
         self.read = 0
         for viewer in self.sockets:
-            viewer.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+            viewer.sendall(asked.encode())
         self.threads = [threading.Thread(target=self.follow, args=(viewer,)) for viewer in self.sockets]
         for thread in self.threads:
             thread.start()
@@ -178,11 +182,15 @@ class Viewers:
 def viewers(bench, options):
     url = f"http://127.0.0.1:{bench.port}/small"
     measure.wrk(url, 64, 1, 2)
-    kinds = {"no viewer": None, "ten of the dashboard": "/api/v1/live", "ten of tail": "/api/v1/tail"}
+    look = f'{{"url": "http://127.0.0.1:{bench.port}/silent"}}'
+    kinds = {"no viewer": None,
+             "ten of the dashboard": ("GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n", 10),
+             "ten of tail": ("GET /api/v1/tail HTTP/1.1\r\nhost: localhost\r\n\r\n", 10),
+             "one exchange looked through": (f"POST /api/v1/xray HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(look)}\r\n\r\n{look}", 1)}
     found = {name: [] for name in kinds}
     for _ in range(options.rounds):
-        for name, path in kinds.items():
-            looking = path and Viewers(bench.admin, path, 10)
+        for name, asked in kinds.items():
+            looking = asked and Viewers(bench.admin, *asked)
             before = measure.Cpu(bench.proxy.tree())
             told = measure.wrk(url, 64, 1, 3)
             told["cpu"] = sum(measure.Cpu(bench.proxy.tree()).since(before)) / 1e3 / told["requests"]

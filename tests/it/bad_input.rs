@@ -3,7 +3,7 @@
 mod clients;
 mod requests;
 mod upstreams;
-mod words;
+pub(crate) mod words;
 
 use serde_json::Value;
 

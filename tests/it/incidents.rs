@@ -50,6 +50,7 @@ fn seen(demo: &Demo, name: &str, first: &str, clicks: Vec<Click>, words: &[&str]
         wait: says(first),
         clicks,
         keys: 0,
+        also: None,
     };
     let page = &eyes.look(&[look])[0];
     let text = page["text"].as_str().expect("a text");

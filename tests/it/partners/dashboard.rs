@@ -3,9 +3,11 @@
 //! nothing that a person with a disability would stumble over.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::super::bad_input::words::send_all;
 use super::super::rig::partner::{Eyes, Look};
 use super::super::rig::{Client, Config, Proxy, Upstream, reply};
 
@@ -40,19 +42,27 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Sends until it is told to end, some hundred requests a second.
-fn traffic(proxy: &Proxy, is_over: &AtomicBool) {
+/// How many requests a second come while the page is looked at, and over how many connections.
+const RATE: u32 = 1_000;
+const CLIENTS: u32 = 8;
+
+/// One of the clients: sends at its share of the rate until it is told to end, or for two minutes.
+fn traffic(proxy: &Proxy, is_over: &AtomicBool) -> u32 {
     let mut client = Client::connect(proxy.public());
-    for number in 0..60_000_u32 {
+    let begun = Instant::now();
+    for number in 0..120 * RATE / CLIENTS {
         if is_over.load(Ordering::Relaxed) {
-            return;
+            return number;
         }
         let path = format!("/cart/{}?q=%3Cscript%3E", number % 100);
         let fields = [("host", "shop.test"), ("user-agent", NASTY)];
         client.request("GET", &path, &fields, b"");
         client.read_response();
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        // A machine that is too slow for the rate goes as fast as it can.
+        let due = Duration::from_secs(u64::from(number)) * CLIENTS / RATE;
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
     }
+    120 * RATE / CLIENTS
 }
 
 /// Each view, with a failed exchange and the endpoint that fails.
@@ -127,6 +137,7 @@ fn looks(views: &[View], admin: &str) -> Vec<Look> {
                 wait: view.wait.to_owned(),
                 clicks: Vec::new(),
                 keys: if width == 375 { 0 } else { 8 },
+                also: None,
             });
         }
     }
@@ -165,7 +176,10 @@ fn every_view_of_the_page_is_whole_in_chromium() {
     let proxy = Proxy::start(config);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| traffic(&proxy, &is_over));
+        let begun = Instant::now();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| scope.spawn(|| traffic(&proxy, &is_over)))
+            .collect();
         let over = Over(&is_over);
         proxy.wait_until("a finding with figures", || {
             let told = proxy.get_admin("/api/v1/verdict").json();
@@ -178,6 +192,9 @@ fn every_view_of_the_page_is_whole_in_chromium() {
         let admin = format!("localhost:{}", proxy.admin().port());
         let all = eyes.look(&looks(&by_key, &admin));
         drop(over);
+        let sent = clients.into_iter().map(|it| it.join().expect("a client"));
+        let rate = f64::from(sent.sum::<u32>()) / begun.elapsed().as_secs_f64();
+        println!("looked at beside {rate:.0} requests a second");
         assert_eq!(all.len(), 3 * by_key.len());
         let stumbles: Vec<_> = all.iter().map(|it| &it["violations"]).collect();
         assert!(stumbles.iter().all(|it| **it == json!([])), "{stumbles:?}");
@@ -191,5 +208,101 @@ fn every_view_of_the_page_is_whole_in_chromium() {
             assert!(focused.contains(stop), "{stop}: {focused}");
         }
     });
+    proxy.finish();
+}
+
+/// Opens each of these exchanges on the page, and tells which were not shown, and what in them was live.
+fn opened(traces: &[String]) -> String {
+    let traces = json!(traces);
+    format!(
+        "(async () => {{
+            const live = [], dialog = document.getElementById('detail');
+            const missing = [];
+            for (const trace of {traces}) {{
+                location.hash = '#trace=' + trace;
+                const isThere = () => dialog.open && dialog.textContent.includes(trace) && dialog.querySelector('.ruling');
+                for (let tries = 0; tries < 1000 && !isThere(); tries++)
+                    await new Promise((later) => setTimeout(later, 10));
+                if (!isThere()) missing.push(trace + ' ' + dialog.innerText.slice(0, 200));
+                live.push(...[...document.querySelectorAll('*')].filter(isLive).map((it) => it.outerHTML.slice(0, 200)));
+            }}
+            return {{ missing, live }};
+        }})()"
+    )
+}
+
+#[test]
+fn nothing_that_hostile_clients_say_is_live_on_the_page() {
+    let Some(eyes) = Eyes::open() else { return };
+    let upstream = Upstream::answering(|request| {
+        let is_hostile = request.headers.get("x-tenant").is_some();
+        reply(if is_hostile { 500 } else { 200 }, &[], "no")
+    });
+    let config = Config::new(upstream.address())
+        .listener("limits: {head: 256KiB, uri: 64KiB}")
+        .telemetry("headers: [x-tenant]");
+    let proxy = Proxy::start(config);
+    send_all(&proxy);
+    // A value of many that fail, so that `why` names it.
+    let mut client = Client::connect(proxy.public());
+    for number in 0..80 {
+        let fields = [("host", "shop.test"), ("x-tenant", NASTY)];
+        let fields = if number % 2 == 0 {
+            &fields[..]
+        } else {
+            &fields[..1]
+        };
+        client.request("GET", "/", fields, b"");
+        client.read_response();
+    }
+    let recorded = || proxy.get_admin("/api/v1/exchanges?limit=1000").json();
+    proxy.wait_until("all are recorded", || {
+        let count = "http_server_request_duration_seconds_count";
+        let kept = recorded()["exchanges"].as_array().map_or(0, Vec::len);
+        kept as f64 == proxy.metrics().sum(count, &[])
+    });
+    let page = recorded();
+    let all = page["exchanges"].as_array().expect("a list").iter();
+    let traces: Vec<_> = all
+        .map(|it| it["trace_id"].as_str().expect("an id").to_owned())
+        .collect();
+    assert!(traces.len() > 200, "{}", traces.len());
+    let look = |name: &str, fragment: &str, wait: &str, also| Look {
+        name: name.to_owned(),
+        url: format!("http://localhost:{}/{fragment}", proxy.admin().port()),
+        size: (1280, 1000),
+        is_dark: false,
+        wait: wait.to_owned(),
+        clicks: Vec::new(),
+        keys: 0,
+        also,
+    };
+    let looks = [
+        look(
+            "hostile-list",
+            "",
+            "document.querySelectorAll('#rows tr').length > 0",
+            Some(opened(&traces)),
+        ),
+        look(
+            "hostile-why",
+            "#why=error",
+            "document.getElementById('why').textContent.includes('<img')",
+            None,
+        ),
+    ];
+    let seen = eyes.look(&looks);
+    assert_eq!(
+        seen[0]["also"],
+        json!({"missing": [], "live": []}),
+        "each exchange was shown, and none had anything live in it"
+    );
+    for page in &seen {
+        let name = &page["name"];
+        assert_eq!(page["live"], 0, "{name}");
+        assert_eq!(page["console"], json!([]), "{name}: nothing was even tried");
+        let admin = format!("localhost:{}", proxy.admin().port());
+        assert_eq!(page["hosts"], json!([admin]), "{name}");
+    }
     proxy.finish();
 }

@@ -1,7 +1,8 @@
 // Looks at pages in a Chromium that listens for its DevTools, one view after the other: waits until they are drawn, clicks
 // where it is told to, asks axe-core for what people with a disability would stumble over, takes a picture. Called as
 //   node look.cjs ws://127.0.0.1:PORT/devtools/browser/... plan.json
-// where the plan is [{name, url, width, height, dark, wait, clicks: [{on, wait}], keys, picture}]; prints what it saw as JSON.
+// where the plan is [{name, url, width, height, dark, wait, clicks: [{on, wait}], keys, also, picture}], `also` an expression
+// whose value is told too; prints what it saw as JSON.
 "use strict";
 const fs = require("fs"), WebSocket = require("ws");
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -36,6 +37,12 @@ async function evaluate(expression) {
   return result.value;
 }
 
+// An element that can do something, where there should be only text: of the page's own all scripts and images are outside.
+const isLive = `function isLive(it) {
+  const inside = it.closest("main, dialog") && it.matches("img, iframe, object, embed, script, style, link, meta, base, details, input[name=token]");
+  return Boolean(inside) || [...it.attributes].some(({ name, value }) => name.startsWith("on") || name === "srcdoc" || /^\\s*javascript:/i.test(value));
+}`;
+
 async function holds(wait) {
   for (let tries = 0; tries < 600; tries++) {
     if (await evaluate(`document.readyState === "complete" && Boolean(${wait})`).catch(() => false)) return true;
@@ -44,7 +51,7 @@ async function holds(wait) {
   return false;
 }
 
-async function look({ name, url, width, height, dark, wait, clicks, keys, picture }) {
+async function look({ name, url, width, height, dark, wait, clicks, keys, also, picture }) {
   await send("Page.navigate", { url: "about:blank" });
   seen = { console: [], hosts: [] };
   await send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: width < 600 });
@@ -63,14 +70,16 @@ async function look({ name, url, width, height, dark, wait, clicks, keys, pictur
   }
   if (!isThere) throw new Error(`${name} is not drawn: ${seen.console.join("; ")} ${await evaluate("document.body.innerText")}`);
   await evaluate(axe + ";0");
+  await evaluate(isLive + ";0");
   const violations = await evaluate(`axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] })
     .then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")))`);
   const [overflow, text, paint, live] = await evaluate(`[document.documentElement.scrollWidth - innerWidth, document.body.innerText,
     Math.round(performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? -1),
-    document.querySelectorAll("main img, main iframe, main object, main script, dialog img, dialog script").length]`);
+    [...document.querySelectorAll("*")].filter((it) => isLive(it)).length]`);
+  const more = also ? await evaluate(also) : null;
   const { data } = await send("Page.captureScreenshot", { format: "png" });
   if (picture) fs.writeFileSync(picture, Buffer.from(data, "base64"));
-  return { name, isThere, violations, overflow, text, paint, live, focused, console: seen.console, hosts: [...new Set(seen.hosts)] };
+  return { name, isThere, violations, overflow, text, paint, live, focused, also: more, console: seen.console, hosts: [...new Set(seen.hosts)] };
 }
 
 socket.on("open", async () => {

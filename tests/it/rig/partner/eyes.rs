@@ -36,6 +36,8 @@ pub(crate) struct Look {
     pub(crate) clicks: Vec<Click>,
     /// How often Tab is pressed then.
     pub(crate) keys: u32,
+    /// An expression whose value is told as `also`; it may be a promise, and ask `isLive(element)`.
+    pub(crate) also: Option<String>,
 }
 
 /// A click.
@@ -93,7 +95,7 @@ impl Look {
             .map(|it| json!({"on": it.on, "wait": it.wait}));
         json!({
             "name": self.name, "url": self.url, "width": self.size.0, "height": self.size.1, "dark": self.is_dark,
-            "wait": self.wait, "clicks": clicks.collect::<Value>(), "keys": self.keys,
+            "wait": self.wait, "clicks": clicks.collect::<Value>(), "keys": self.keys, "also": self.also,
             "picture": pictures.map(|to| to.join(format!("{}.png", self.name))),
         })
     }
