@@ -209,6 +209,18 @@ enum CliError {
     Write(#[from] io::Error),
 }
 
+// === impl CliError ===
+
+impl CliError {
+    /// Whether nobody reads the output any more.
+    fn is_reader_gone(&self) -> bool {
+        let (Self::Write(error) | Self::Top(TopError::Write(error))) = self else {
+            return false;
+        };
+        error.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
 // === impl Cli ===
 
 impl Cli {
@@ -233,6 +245,7 @@ impl Cli {
         };
         match done {
             Ok(()) => 0,
+            Err(error) if error.is_reader_gone() => 0, // `sightglass trace ID | head` has seen enough
             Err(error) => {
                 say(&error);
                 1

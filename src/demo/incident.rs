@@ -139,8 +139,8 @@ impl Incident {
                  request was slower for it"
             }
             Self::ConnectionLeak => {
-                "one client, 127.0.0.66, opened connections and left them idle until the listener took no more. What is in \
-                 flight shows them by their age and peer"
+                "one client, 127.0.0.66, opened connections and left them idle until the listener took no more. The verdict \
+                 says that it refuses some, and what is in flight who holds the others"
             }
             Self::ExpiredCertificate => {
                 "the certificate of inventory expired. The verdict says tls_certificate_error; `sightglass trace` of one \

@@ -148,7 +148,7 @@ impl Telemetry {
         let mut readers: Vec<Box<dyn ReadRecords>> = vec![
             Box::new(figures.clone()),
             Box::new(slos.clone()),
-            Box::new(verdict.judge(&ledger)),
+            Box::new(verdict.judge(&ledger, &catalogue, &plan.listeners)),
             Box::new(tail.clone()),
         ];
         if let Some(log) = log {

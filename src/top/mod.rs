@@ -329,10 +329,7 @@ pub fn tail(options: &TailOptions) -> Result<(), TopError> {
     };
     let token = options.token_file.as_deref();
     let broke_off = port::follow(&options.admin, &path, token, |told| lines.write(&told))?;
-    match broke_off.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()), // `sightglass tail | head` has seen enough
-        _ => Err(broke_off.into()),
-    }
+    Err(broke_off.into())
 }
 
 /// Takes an endpoint out for a while, or puts it back, and says so.

@@ -59,20 +59,61 @@ fn every_command_in_it_is_one() {
     assert!(tried >= 6, "only {tried} were found");
 }
 
-#[test]
-fn every_file_that_it_links_to_is_there() {
-    let targets = README
+/// What a page links to in the repository: the file, from that page's folder, and the heading in it.
+fn links(page: &str) -> Vec<(&str, Option<&str>)> {
+    let targets = page
         .split("](")
         .skip(1)
         .filter_map(|rest| rest.split(')').next());
-    let files: Vec<_> = targets
-        .filter(|target| !target.starts_with("http"))
+    targets
+        .filter(|target| !target.starts_with("http") && !target.contains(' '))
+        .map(|target| match target.split_once('#') {
+            Some((file, heading)) => (file, Some(heading)),
+            None => (target, None),
+        })
+        .collect()
+}
+
+/// The headings of a page, as links name them.
+fn headings(page: &str) -> Vec<String> {
+    let lines = page.lines().filter(|line| line.starts_with('#'));
+    let name = |line: &str| {
+        let text = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = text
+            .chars()
+            .filter(|it| it.is_alphanumeric() || [' ', '-', '_'].contains(it));
+        kept.map(|it| if it == ' ' { '-' } else { it })
+            .collect::<String>()
+    };
+    lines.map(name).collect()
+}
+
+#[test]
+fn every_file_and_heading_that_the_docs_link_to_is_there() {
+    let docs = std::fs::read_dir(root("docs")).expect("there are docs");
+    let docs = docs.map(|entry| entry.expect("an entry").path());
+    let mut pages: Vec<_> = docs
+        .filter(|path| path.extension().is_some_and(|it| it == "md"))
         .collect();
-    assert!(files.len() >= 5, "{files:?}");
-    for file in files {
-        let path = file.split('#').next().unwrap_or_default();
-        assert!(path.is_empty() || root(path).exists(), "{file}");
+    pages.extend([root("README.md"), root("CONTRIBUTING.md")]);
+    let mut count = 0;
+    for page in &pages {
+        let text = std::fs::read_to_string(page).expect("it is text");
+        for (file, heading) in links(&text) {
+            count += 1;
+            let target = match file {
+                "" => page.clone(),
+                file => page.with_file_name(file),
+            };
+            let about = format!("{} links to {file}#{heading:?}", page.display());
+            assert!(target.exists(), "{about}");
+            if let Some(heading) = heading {
+                let text = std::fs::read_to_string(&target).expect("it is text");
+                assert!(headings(&text).iter().any(|it| it == heading), "{about}");
+            }
+        }
     }
+    assert!(count > 40, "{count}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ function drawVerdict({ findings }) {
     const { bad, of, usual_share: usual } = it.evidence;
     const figures = of > 0 ? `${whole(bad)} of ${whole(of)} in the last minute; usual: ${share(usual, 1)}` : "";
     const links = it.filter ? [" · ", el("a", { href: link({ filter: it.filter, route: "", outcome: "", min: "" }) }, "its exchanges"),
-      " · ", el("a", { href: link({ why: it.filter }) }, "why")] : [];
+      " · ", el("a", { href: link({ why: it.filter }) }, "why")] : it.kind === "connections" ? [el("a", { href: link({ show: "inflight", hour: "" }) }, "who holds them")] : [];
     return el("li", {}, el("strong", {}, shown(it.sentence)), el("div", { class: "dim" }, figures, ...links));
   }));
 }

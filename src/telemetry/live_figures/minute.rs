@@ -177,6 +177,11 @@ impl Minute {
         self.ways.get_mut(at)
     }
 
+    /// The second in which the first exchange of the process ended; `None` before.
+    pub(super) fn since(&self) -> Option<u64> {
+        self.since
+    }
+
     /// How many seconds were counted until now, and what in them, in the order of the places.
     pub(super) fn parts(&self, now: u64) -> (u64, Vec<Part>) {
         let first = (now / STEP).saturating_sub(SLOTS as u64 - 2);

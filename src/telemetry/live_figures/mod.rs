@@ -71,17 +71,20 @@ const WINDOW: u64 = 10;
 impl LiveFigures {
     /// The figures of all routes as JSON, `now` after 1970:
     /// `{"now": s, "routes": [{"route", "rate", "error_rate", "p50_ms", "p99_ms", "requests": [...], "errors": [...],
-    /// "p50": [...], "p99": [...]}]}`. Rates are of the last ten whole seconds, percentiles of the present and the
+    /// "p50": [...], "p99": [...]}]}`. Rates are of the last ten whole seconds, or of those since the first
+    /// exchange, percentiles of the present and the
     /// last ten-second slot; the lists go back 300 seconds and thirty slots, oldest first, with null for a slot without
     /// a request.
     #[must_use]
     pub fn json(&self, now: Duration) -> Vec<u8> {
         let now = now.as_secs();
+        let since = self.minute().since().unwrap_or(now);
+        let seconds = now.saturating_sub(since).clamp(1, WINDOW);
         let mut out = format!("{{\"now\":{now},\"routes\":[");
         for (index, (route, figures)) in self.lock().iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             let _ = write!(out, "{comma}{{\"route\":\"{}\",", text(route)); // a string takes everything
-            figures.json(&mut out, now);
+            figures.json(&mut out, now, seconds);
             out.push('}');
         }
         out.push_str("]}");
@@ -221,14 +224,15 @@ impl Figures {
         }
     }
 
-    fn json(&self, out: &mut String, now: u64) {
+    fn json(&self, out: &mut String, now: u64, seconds: u64) {
         let window = now.saturating_sub(WINDOW)..now; // the present second is not over
         let (mut requests, mut errors) = (0, 0);
         for second in window.map(|at| self.second(at)) {
             requests += second.requests;
             errors += second.errors;
         }
-        let of = |count: u32| f64::from(count) / 10.0;
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        let of = |count: u32| f64::from(count) / f64::from(seconds);
         let _ = write!(
             out,
             "\"rate\":{},\"error_rate\":{}",

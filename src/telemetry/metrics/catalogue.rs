@@ -6,8 +6,12 @@
 //! cells up. Looking a series up takes a lock; it happens once a worker, series and generation, when a desk or a layer
 //! resolves its handle. A scrape holds the lock only while it copies references, never while it writes text.
 
+mod asked;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+pub use asked::Refused;
 
 use super::Counter;
 use super::family::{self, Family, Kind};
@@ -155,32 +159,6 @@ impl Catalogue {
         let mut series = self.lock();
         series.draws.retain(|known| known.strong_count() > 0);
         series.draws.push(draw);
-    }
-
-    /// How many attempts at an endpoint have ended, by outcome; those outcomes that were seen.
-    #[must_use]
-    pub fn endpoint_requests(&self, upstream: &Name, endpoint: &str) -> Vec<(String, u64)> {
-        let family = &family::ENDPOINT_REQUESTS;
-        let [upstream_label, endpoint_label, outcome_label] = [0, 1, 2].map(|at| family.labels[at]);
-        let mut start = label::pairs([
-            (upstream_label, upstream.as_str()),
-            (endpoint_label, endpoint),
-            (outcome_label, ""),
-        ]);
-        start.pop(); // the quote after the outcome that is not there
-        let series = self.lock();
-        let from = (family.name, Arc::from(&*start));
-        series
-            .counters
-            .range(from..)
-            .map_while(|((name, labels), entry)| {
-                let outcome = labels
-                    .strip_prefix(&*start)
-                    .filter(|_| *name == family.name)?;
-                let sum = entry.cells.iter().map(|(_, cell)| cell.get()).sum();
-                Some((outcome.trim_end_matches('"').to_owned(), sum))
-            })
-            .collect()
     }
 
     /// How many events of an objective there have been. Its series are on the page from now on, where the configuration

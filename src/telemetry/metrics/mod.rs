@@ -30,7 +30,7 @@ pub(in crate::telemetry) mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, Refused};
 pub use meter::{Counter, HandshakeMeters, ListenerMeters, RouteMeters, UpstreamMeters};
 pub use page::{Draw, Format, Page};
 pub use process::Runtimes;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::books::{Books, Clue, Route};
+use super::doors::{Refusing, Why};
 use super::losses::Losing;
 use super::symptom::{How, Symptom};
 use super::watch::Count;
@@ -12,7 +13,7 @@ use crate::telemetry::failure::Failure;
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// What it is: a symptom's word, or `telemetry`.
+    /// What it is: a symptom's word, `connections` or `telemetry`.
     pub kind: &'static str,
     /// All of it in one sentence.
     pub sentence: String,
@@ -134,6 +135,34 @@ pub(super) fn of(books: &Books, route: &Route, symptom: Symptom, now: u64) -> Op
         filter: Some(filter(route, symptom, main, guilty.map(|(it, _)| it))),
         evidence,
     })
+}
+
+/// That a listener refuses connections.
+pub(super) fn refusing(it: &Refusing, now: u64) -> Finding {
+    let why = match it.why {
+        Why::Limit => format!("its limit is reached ({} open)", it.open),
+        Why::ClientLimit => "of clients that have as many as each may".to_owned(),
+    };
+    Finding {
+        kind: "connections",
+        sentence: format!(
+            "{}: {} connections refused since {}, {why}",
+            it.listener,
+            it.count,
+            clock(it.since)
+        ),
+        route: None,
+        outcome: Some(it.why.as_str().to_owned()),
+        since: it.since,
+        filter: None,
+        evidence: Evidence {
+            from: it.since,
+            until: now,
+            bad: it.count,
+            ways: vec![(it.why.as_str().to_owned(), it.count)],
+            ..Evidence::default()
+        },
+    }
 }
 
 /// That telemetry loses something.

@@ -5,7 +5,9 @@
 //! books     seconds of routes and endpoints, with clues
 //! paces     what is slow for a route
 //! watch     what is usual, when it became unusual, when that is over
+//! doors     what listeners refuse
 //! losses    what telemetry itself loses
+//! rising    a count that only grows when something is wrong
 //! finding   the sentence, its filter and its figures
 //! ```
 //!
@@ -14,9 +16,11 @@
 //! few exchanges are called thin. Memory is fixed: some 25 KiB a route, 5 KiB an endpoint.
 
 mod books;
+mod doors;
 mod finding;
 mod losses;
 mod paces;
+mod rising;
 mod symptom;
 mod watch;
 
@@ -28,9 +32,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::desk::Batch;
 use super::ledger::Ledger;
+use super::metrics::Catalogue;
 use super::reader::ReadRecords;
+use crate::config::Listener;
 
 use books::Books;
+use doors::Doors;
 use losses::Losses;
 
 pub use finding::{AtEndpoint, Evidence, Finding};
@@ -45,7 +52,9 @@ pub struct Verdict(Arc<Mutex<Vec<Finding>>>);
 pub struct Judge {
     verdict: Verdict,
     ledger: Arc<Ledger>,
+    catalogue: Arc<Catalogue>,
     books: Books,
+    doors: Doors,
     losses: Losses,
     /// The last second that was judged.
     judged: u64,
@@ -57,13 +66,20 @@ const MOST_MISSED: u64 = 60;
 // === impl Verdict ===
 
 impl Verdict {
-    /// The reader that keeps it.
+    /// The reader that keeps it, of these listeners and of whatever records come.
     #[must_use]
-    pub fn judge(&self, ledger: &Arc<Ledger>) -> Judge {
+    pub fn judge(
+        &self,
+        ledger: &Arc<Ledger>,
+        catalogue: &Arc<Catalogue>,
+        listeners: &[Listener],
+    ) -> Judge {
         Judge {
             verdict: self.clone(),
             ledger: Arc::clone(ledger),
+            catalogue: Arc::clone(catalogue),
             books: Books::default(),
+            doors: Doors::new(listeners),
             losses: Losses::new(),
             judged: 0,
         }
@@ -117,9 +133,11 @@ impl Judge {
         findings.sort_by_key(|(symptom, it)| (*symptom, std::cmp::Reverse(it.evidence.bad)));
         let losing = self.losses.look(now, &self.ledger);
         let losing = losing.iter().map(|it| finding::losing(it, now));
-        findings
-            .into_iter()
-            .map(|(_, it)| it)
+        // Whoever is not let in is worse off than all others, and no exchange tells of it.
+        let refusing = self.doors.look(now, &self.catalogue);
+        let refusing = refusing.iter().map(|it| finding::refusing(it, now));
+        refusing
+            .chain(findings.into_iter().map(|(_, it)| it))
             .chain(losing)
             .collect()
     }

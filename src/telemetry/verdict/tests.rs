@@ -158,9 +158,11 @@ struct Court {
 impl Court {
     fn new(routes: &[&str]) -> Self {
         let verdict = Verdict::default();
+        let plan = Arc::new(plan(routes));
+        let ledger = Arc::<Ledger>::default();
         Self {
-            judge: verdict.judge(&Arc::new(Ledger::default())),
-            plan: Arc::new(plan(routes)),
+            judge: verdict.judge(&ledger, &Catalogue::new(), &plan.listeners),
+            plan,
             now: 0,
         }
     }
@@ -345,6 +347,44 @@ fn clients_that_leave_and_limits_that_refuse_are_told_apart_from_failures() {
     court.reads(&found[0]);
     assert!(found[0].sentence.contains("40 % refused"), "{found:?}");
     assert!(found[0].sentence.contains(", rate_limited"), "{found:?}");
+}
+
+#[test]
+fn connections_that_a_listener_refuses_are_told_first_and_for_as_long_as_it_does() {
+    let mut court = Court::new(&["checkout"]);
+    let catalogue = Arc::clone(&court.judge.catalogue);
+    catalogue.adopt(&court.plan, 1);
+    let listener = court.plan.listeners[0].name.clone();
+    let meters = catalogue.listener(&listener);
+    let _open: Vec<_> = (0..64).map(|_| meters.active.enter()).collect();
+    assert_eq!(court.pass(5, || good(0, 0, 10)), []);
+    meters.error("limit").add(4);
+    assert_eq!(
+        court.pass(2, || good(0, 0, 10)),
+        [],
+        "one client that tries again"
+    );
+    meters.error("limit").add(33);
+    let found = court.pass(2, || good(0, 0, 10));
+    let [it] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(
+        (it.kind, it.outcome.as_deref()),
+        ("connections", Some("limit"))
+    );
+    assert!(
+        it.sentence
+            .starts_with(&format!("{listener}: 37 connections refused since ")),
+        "{}",
+        it.sentence
+    );
+    assert!(
+        it.sentence.ends_with(", its limit is reached (64 open)"),
+        "{}",
+        it.sentence
+    );
+    assert_eq!(court.pass(31, || good(0, 0, 10)), []);
 }
 
 #[test]

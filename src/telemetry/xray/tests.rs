@@ -1,3 +1,5 @@
+//! X-ray: what is told of what is inside, and that nothing is asked while nobody looks.
+
 use std::sync::MutexGuard;
 
 use tracing::level_filters::LevelFilter;

@@ -190,7 +190,9 @@ impl Look {
             KeyCode::Esc | KeyCode::Backspace if self.over.pop().is_none() => self.filter.clear(),
             KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.help(),
             KeyCode::Char('v') => {
-                let filter = self.findings().first().map(|it| text(&it["filter"]));
+                // Of the first that has exchanges behind it: connections that were refused have none.
+                let filters = self.findings().iter().map(|it| text(&it["filter"]));
+                let filter = filters.into_iter().find(|filter| !filter.is_empty());
                 return Some(Wish::Ask(Ask::Why(filter)));
             }
             KeyCode::Char('w') => return Some(Wish::Ask(Ask::Why(self.chosen_filter()))),
