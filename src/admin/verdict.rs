@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Sources;
 use super::reply::{self, Reply};
-use crate::telemetry::verdict::{Evidence, Finding};
+use crate::telemetry::verdict::{Behind, Clause, Evidence, Finding};
 
 /// Every finding, the worst first.
 pub(super) fn page(sources: &Sources) -> Reply {
@@ -16,12 +16,23 @@ fn finding(it: &Finding) -> Value {
     json!({
         "kind": it.kind,
         "sentence": it.sentence,
+        "clauses": it.clauses.iter().map(clause).collect::<Value>(),
         "route": it.route,
         "outcome": it.outcome,
         "since": it.since,
         "filter": it.filter,
         "evidence": evidence(&it.evidence),
     })
+}
+
+fn clause(it: &Clause) -> Value {
+    let text = &it.text;
+    match &it.behind {
+        Behind::Exchanges(filter) => json!({"text": text, "filter": filter}),
+        Behind::Hour(route) => json!({"text": text, "hour": route}),
+        Behind::Connections => json!({"text": text, "path": "/api/v1/inflight"}),
+        Behind::Telemetry => json!({"text": text, "path": "/api/v1/telemetry"}),
+    }
 }
 
 fn evidence(it: &Evidence) -> Value {

@@ -2,6 +2,14 @@
 // change of the view.
 "use strict";
 
+// Each clause leads to the figures behind it.
+function clause({ text, filter, hour, path }) {
+  const href = filter ? link({ filter, route: "", outcome: "", min: "", show: "", hour: "" }) : hour ? link({ hour, show: "" })
+    : path === "/api/v1/inflight" ? link({ show: "inflight", hour: "" }) : path;
+  const [, before, words] = /^([;,(\s]*)(.*)$/.exec(shown(text));
+  return [before, href ? el("a", { href }, words) : words];
+}
+
 function drawVerdict({ findings }) {
   $("verdict-section").hidden = findings.length === 0;
   $("verdict").replaceChildren(...findings.map((it) => {
@@ -9,7 +17,7 @@ function drawVerdict({ findings }) {
     const figures = of > 0 ? `${whole(bad)} of ${whole(of)} in the last minute; usual: ${share(usual, 1)}` : "";
     const links = it.filter ? [" · ", el("a", { href: link({ filter: it.filter, route: "", outcome: "", min: "" }) }, "its exchanges"),
       " · ", el("a", { href: link({ why: it.filter }) }, "why")] : it.kind === "connections" ? [el("a", { href: link({ show: "inflight", hour: "" }) }, "who holds them")] : [];
-    return el("li", {}, el("strong", {}, shown(it.sentence)), el("div", { class: "dim" }, figures, ...links));
+    return el("li", {}, el("strong", {}, ...it.clauses.flatMap(clause)), el("div", { class: "dim" }, figures, ...links));
   }));
 }
 

@@ -15,8 +15,10 @@ use crate::telemetry::failure::Failure;
 pub struct Finding {
     /// What it is: a symptom's word, `connections` or `telemetry`.
     pub kind: &'static str,
-    /// All of it in one sentence.
+    /// All of it in one sentence: its clauses, one after the other.
     pub sentence: String,
+    /// The sentence in parts, each with where the figures behind it are.
+    pub clauses: Vec<Clause>,
     /// The route; `None` where it is about the proxy itself.
     pub route: Option<String>,
     /// How it shows, where it is one way above all.
@@ -27,6 +29,28 @@ pub struct Finding {
     pub filter: Option<String>,
     /// The figures behind the sentence.
     pub evidence: Evidence,
+}
+
+/// A part of the sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clause {
+    /// Its words, with the space or comma before them.
+    pub text: String,
+    /// Where the figures behind it are.
+    pub behind: Behind,
+}
+
+/// Where figures are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// The exchanges that this filter takes.
+    Exchanges(String),
+    /// The last hour of this route.
+    Hour(String),
+    /// Who holds connections now.
+    Connections,
+    /// The books of telemetry.
+    Telemetry,
 }
 
 /// The figures behind a sentence, all of the same seconds.
@@ -100,35 +124,42 @@ pub(super) fn of(books: &Books, route: &Route, symptom: Symptom, now: u64) -> Op
     };
     let guilty = guilty(books, &evidence.endpoints);
     let main = main_way(&ways);
-    let mut sentence = format!("{}: {}", route.name, what(symptom, count, &evidence));
-    let _ = write!(sentence, " since {}", clock(since)); // a string takes everything
+    let exchanges = |main, guilty| Behind::Exchanges(filter(route, symptom, main, guilty));
+    let mut clauses = Clauses::default();
+    let what = format!("{}: {}", route.name, what(symptom, count, &evidence));
+    clauses.add(what, exchanges(None, None));
+    let hour = Behind::Hour(route.name.to_string());
+    clauses.add(format!(" since {}", clock(since)), hour);
     if let Some((guilty, is_all)) = &guilty {
         let all = if *is_all { "all" } else { "nearly all" };
-        let _ = write!(sentence, ", {all} on {}", guilty.endpoint);
+        let at = format!(", {all} on {}", guilty.endpoint);
+        clauses.add(at, exchanges(None, Some(guilty)));
     } else if let Some(upstream) = is_everywhere(books, &evidence.endpoints) {
-        let _ = write!(sentence, ", on every endpoint of {upstream}");
+        let at = format!(", on every endpoint of {upstream}");
+        clauses.add(at, exchanges(None, None));
     }
-    sentence.push_str(&by(symptom, &ways));
+    clauses.add(by(symptom, &ways), exchanges(main, None));
     if symptom == Symptom::Rescued {
-        sentence.push_str("; retries hid it from clients");
+        let hid = "; retries hid it from clients".to_owned();
+        clauses.add(hid, exchanges(None, None));
     }
     if symptom == Symptom::Failing {
         let saved = route.sum(Symptom::Rescued, from, now).bad;
         if saved > 0 {
-            let _ = write!(sentence, "; retries saved {saved} more");
+            let those = filter(route, Symptom::Rescued, None, None);
+            let told = format!("; retries saved {saved} more");
+            clauses.add(told, Behind::Exchanges(those));
         }
     }
-    let fine = fine(books, route, &evidence, (from, now));
-    if !fine.is_empty() {
-        let is = if fine.len() == 1 { "is" } else { "are" };
-        let _ = write!(sentence, "; {} {is} fine", fine.join(", "));
-    }
+    clauses.add_fine(fine(books, route, &evidence, (from, now)));
     if evidence.is_thin {
-        let _ = write!(sentence, " (thin: {} of {})", count.bad, count.of);
+        let thin = format!(" (thin: {} of {})", count.bad, count.of);
+        clauses.add(thin, exchanges(None, None));
     }
     Some(Finding {
         kind: symptom.as_str(),
-        sentence,
+        sentence: clauses.sentence(),
+        clauses: clauses.0,
         route: Some(route.name.to_string()),
         outcome: main.map(|how| how.to_string()),
         since,
@@ -143,14 +174,15 @@ pub(super) fn refusing(it: &Refusing, now: u64) -> Finding {
         Why::Limit => format!("its limit is reached ({} open)", it.open),
         Why::ClientLimit => "of clients that have as many as each may".to_owned(),
     };
+    let mut clauses = Clauses::default();
+    let (listener, count, since) = (&it.listener, it.count, clock(it.since));
+    let what = format!("{listener}: {count} connections refused since {since}");
+    clauses.add(what, Behind::Connections);
+    clauses.add(format!(", {why}"), Behind::Connections);
     Finding {
         kind: "connections",
-        sentence: format!(
-            "{}: {} connections refused since {}, {why}",
-            it.listener,
-            it.count,
-            clock(it.since)
-        ),
+        sentence: clauses.sentence(),
+        clauses: clauses.0,
         route: None,
         outcome: Some(it.why.as_str().to_owned()),
         since: it.since,
@@ -168,13 +200,16 @@ pub(super) fn refusing(it: &Refusing, now: u64) -> Finding {
 /// That telemetry loses something.
 pub(super) fn losing(it: &Losing, now: u64) -> Finding {
     let (signal, reason) = (it.signal.as_str(), it.reason.as_str());
+    let mut clauses = Clauses::default();
+    let (lost, since) = (it.lost, clock(it.since));
+    let what = format!("telemetry: {lost} {signal} lost since {since}, {reason}");
+    clauses.add(what, Behind::Telemetry);
+    let otherwise = "; the traffic is not touched".to_owned();
+    clauses.add(otherwise, Behind::Telemetry);
     Finding {
         kind: "telemetry",
-        sentence: format!(
-            "telemetry: {} {signal} lost since {}, {reason}; the traffic is not touched",
-            it.lost,
-            clock(it.since)
-        ),
+        sentence: clauses.sentence(),
+        clauses: clauses.0,
         route: None,
         outcome: Some(reason.to_owned()),
         since: it.since,
@@ -294,8 +329,14 @@ fn is_everywhere<'a>(books: &Books, endpoints: &'a [AtEndpoint]) -> Option<&'a s
     (all && size > 1 && endpoints.len() == size).then_some(upstream)
 }
 
-/// What has to do with the route and is fine: other upstreams of it, other routes to the same.
-fn fine(books: &Books, route: &Route, evidence: &Evidence, (from, now): (u64, u64)) -> Vec<String> {
+/// What has to do with the route and is fine: other upstreams of it, other routes to the same; each with a filter that
+/// finds what went there.
+fn fine(
+    books: &Books,
+    route: &Route,
+    evidence: &Evidence,
+    (from, now): (u64, u64),
+) -> Vec<(String, String)> {
     let (upstreams, routes) = books.relatives(&route.name);
     let is_touched = |name: &str| {
         let mut bad = evidence.endpoints.iter().filter(|it| it.bad > 0);
@@ -316,10 +357,12 @@ fn fine(books: &Books, route: &Route, evidence: &Evidence, (from, now): (u64, u6
             is_well && count.of >= 2 * FEW && count.share() <= 0.01
         })
     });
+    let told =
+        |kind: &'static str| move |name: &str| (name.to_owned(), format!("{kind}==\"{name}\""));
     upstreams
-        .chain(routes)
+        .map(told("upstream"))
+        .chain(routes.map(told("route")))
         .take(NAMES)
-        .map(str::to_owned)
         .collect()
 }
 
@@ -362,6 +405,40 @@ fn filter(
         let _ = write!(filter, " && {of}endpoint==\"{}\"", guilty.endpoint);
     }
     filter
+}
+
+/// A sentence as it is made.
+#[derive(Default)]
+struct Clauses(Vec<Clause>);
+
+// === impl Clauses ===
+
+impl Clauses {
+    /// One more; nothing where it has no words.
+    fn add(&mut self, text: String, behind: Behind) {
+        if !text.is_empty() {
+            self.0.push(Clause { text, behind });
+        }
+    }
+
+    fn add_fine(&mut self, names: Vec<(String, String)>) {
+        let last = names.len().saturating_sub(1);
+        let is = if last == 0 { "is" } else { "are" };
+        for (at, (name, filter)) in names.into_iter().enumerate() {
+            let before = if at == 0 { "; " } else { ", " };
+            let after = if at == last {
+                format!(" {is} fine")
+            } else {
+                String::new()
+            };
+            let text = format!("{before}{name}{after}");
+            self.add(text, Behind::Exchanges(filter));
+        }
+    }
+
+    fn sentence(&self) -> String {
+        self.0.iter().map(|it| it.text.as_str()).collect()
+    }
 }
 
 /// Two digits, and no decimals where there are two before the point.

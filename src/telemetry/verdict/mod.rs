@@ -40,7 +40,7 @@ use books::Books;
 use doors::Doors;
 use losses::Losses;
 
-pub use finding::{AtEndpoint, Evidence, Finding};
+pub use finding::{AtEndpoint, Behind, Clause, Evidence, Finding};
 pub use symptom::Symptom;
 
 /// What is wrong now. A handle: clones share it.

@@ -167,10 +167,23 @@ impl Court {
         }
     }
 
-    /// Its filter is one.
+    /// Its filter is one, and so is that of each clause; the clauses are the sentence.
     fn reads(&self, finding: &Finding) {
-        let filter = finding.filter.as_deref().expect("a filter");
-        crate::telemetry::filter::Filter::read_for(filter, &self.plan).expect(filter);
+        let read = |filter: &str| {
+            crate::telemetry::filter::Filter::read_for(filter, &self.plan).expect(filter);
+        };
+        read(finding.filter.as_deref().expect("a filter"));
+        let all = finding.clauses.iter();
+        let words: String = all.clone().map(|it| it.text.as_str()).collect();
+        assert_eq!(words, finding.sentence);
+        assert!(finding.clauses.len() > 2, "{finding:?}");
+        for clause in all {
+            match &clause.behind {
+                Behind::Exchanges(filter) => read(filter),
+                Behind::Hour(route) => assert_eq!(Some(route), finding.route.as_ref()),
+                other => panic!("{other:?} is of no route"),
+            }
+        }
     }
 
     /// So many seconds, each with these exchanges.

@@ -170,6 +170,8 @@ fn every_view_of_the_page_is_whole_in_chromium() {
         .upstream("balance: round_robin")
         .route("slo: {availability: 99.9%}")
         .route("concurrency: 100")
+        // At this rate the usual memory holds failures of a minute or so, and a slow machine looks for longer.
+        .telemetry("recorder: {memory: 512MiB}")
         .admin(
             "links: {dashboard: 'https://grafana.test/d/edge?var-route={route}&from={from_ms}'}",
         );
