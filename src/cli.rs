@@ -93,6 +93,8 @@ enum Command {
     /// Print what other software needs to fit a configuration
     #[command(subcommand)]
     Generate(Generate),
+    /// Print the JSON Schema of the configuration, for editors: keys, what they mean, what fits them
+    Schema,
     /// See it work: small services with real faults, a load, the proxy, the dashboard
     Demo(Demo),
 }
@@ -241,6 +243,7 @@ impl Cli {
             Command::Why(why) => top::why(&why.options()).map_err(CliError::from),
             Command::Endpoint(it) => top::endpoint(&it.options()).map_err(CliError::from),
             Command::Generate(generate) => generate.run(),
+            Command::Schema => print_schema(),
             Command::Demo(demo) => demo::run(demo.options()).map_err(CliError::from),
         };
         match done {
@@ -252,6 +255,11 @@ impl Cli {
             }
         }
     }
+}
+
+fn print_schema() -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    Ok(writeln!(out, "{:#}", config::schema())?)
 }
 
 // === impl Run ===

@@ -62,8 +62,8 @@ pub struct LookedThrough {
     pub stream: std::net::TcpStream,
     /// Who is taken to be the client.
     pub client: SocketAddr,
-    /// The listener, by its place in the plan.
-    pub listener: u16,
+    /// The listener, by its place in the plan, and the address that it is bound to.
+    pub listener: (u16, SocketAddr),
     /// The span whose child the exchange is.
     pub parent: SpanRef,
     /// What carries the span into the exchange's tasks.

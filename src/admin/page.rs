@@ -124,6 +124,30 @@ const PATHS: [&str; 28] = [
     "/api/v1/xray",
 ];
 
+/// What is said of a call when it is over, also where whoever made it has gone: it may have been done all the same.
+struct Told {
+    who: IpAddr,
+    method: &'static str,
+    path: &'static str,
+    status: u16,
+}
+
+/// Whoever made a call has gone before its answer, as logs have it since nginx.
+const CLIENT_CLOSED: u16 = 499;
+
+// === impl Told ===
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        emit(Event::AdminCalled {
+            who: self.who,
+            method: self.method,
+            path: self.path,
+            status: self.status,
+        });
+    }
+}
+
 // === impl Pages ===
 
 impl Pages {
@@ -198,6 +222,12 @@ impl Pages {
         let method = act.method();
         let asked = head.uri.path().to_owned();
         let work = OwnWork::AdminCall { method, path };
+        let mut told = Told {
+            who: peer.to_canonical(),
+            method,
+            path,
+            status: CLIENT_CLOSED,
+        };
         let reply = match (Call::read(peer, head, body).await, act) {
             (Err(problem), _) => *problem,
             // It waits for the answer of a service: not in one of the few places beside the reactor.
@@ -217,12 +247,7 @@ impl Pages {
                 .await
             }
         };
-        emit(Event::AdminCalled {
-            who: peer.to_canonical(),
-            method,
-            path,
-            status: reply.status().as_u16(),
-        });
+        told.status = reply.status().as_u16();
         reply
     }
 

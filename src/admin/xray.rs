@@ -1,8 +1,9 @@
 //! `POST /api/v1/xray`: one request, sent now through the stack that serves traffic, with every layer's steps told.
 //!
 //! It is a request like any other: the routes decide where it goes, the limits may refuse it, every signal counts it. It
-//! comes in at a listener over a connection that the process opens to itself, with whoever asks as its client. So nothing
-//! can be reached that could not be reached from outside, save that a listener on an address of its own is reached too.
+//! comes in at a listener over a connection that the process opens to itself, with whoever asks as its client. Who may ask
+//! that may also reload and drain; still it opens no door that is closed: a listener that asks for a client's certificate
+//! is not gone around.
 //!
 //! This is the one page that speaks HTTP as a client: the answer's body is read, counted and thrown away.
 
@@ -26,7 +27,7 @@ use super::control::{Call, LookedThrough};
 use super::page::Pages;
 use super::reply::{self, Reply};
 use crate::config::{DurationWritten, Question};
-use crate::exchange::TraceId;
+use crate::exchange::{KnownMethod, TraceId};
 use crate::telemetry::xray::{Step, Xray};
 
 /// What is asked for.
@@ -76,11 +77,12 @@ async fn look(pages: &Pages, call: &Call) -> Result<Value, Box<Reply>> {
     let busy = |detail: &str| refused(StatusCode::SERVICE_UNAVAILABLE, detail.to_owned());
     let patience = read_timeout(asked.timeout.as_deref()).map_err(bad)?;
     let (question, request) = read(asked).map_err(bad)?;
-    let (listener, name) = door(pages, &question).map_err(bad)?;
-    if !pages.readiness.is_ready() {
-        return Err(busy("the process is about to end, and takes nothing in"));
+    let door = door(pages, &question).map_err(bad)?;
+    let why_not = pages.readiness.why_not_ready();
+    if !why_not.is_empty() {
+        return Err(busy(&format!("nothing is let in: {}", why_not.join(", "))));
     }
-    let xray = Xray::begin(question.method.as_str())
+    let xray = Xray::begin(KnownMethod::of(&question.method))
         .ok_or_else(|| busy("as many requests are looked through as may be: two"))?;
     let failed = |error: io::Error| {
         let detail = format!("the process cannot open a connection to itself: {error}");
@@ -91,7 +93,7 @@ async fn look(pages: &Pages, call: &Call) -> Result<Value, Box<Reply>> {
     let is_taken = pages.sources.control.look_through(LookedThrough {
         stream: theirs.into_std().map_err(failed)?,
         client: SocketAddr::new(call.who, port),
-        listener,
+        listener: (door.place, door.address),
         parent: xray.place(),
         beam: xray.beam(),
     });
@@ -104,7 +106,7 @@ async fn look(pages: &Pages, call: &Call) -> Result<Value, Box<Reply>> {
     let (steps, lost) = xray.steps().told();
     Ok(json!({
         "trace_id": trace_id.to_string(),
-        "listener": name,
+        "listener": door.name,
         "client": call.who.to_string(),
         "status": seen.status.map(|it| it.as_u16()),
         "bytes": seen.bytes,
@@ -131,11 +133,11 @@ fn read(asked: Asked) -> Result<(Question, Request<String>), String> {
         .map_err(|error| error.to_string())?;
     question.listener = asked.listener;
     let headers = &mut question.headers;
-    let wants_tunnel = question.method == Method::CONNECT
-        || headers.contains_key(header::UPGRADE)
-        || headers.contains_key(header::CONNECTION);
-    if wants_tunnel {
+    if question.method == Method::CONNECT || headers.contains_key(header::UPGRADE) {
         return Err("a tunnel cannot be looked through".to_owned());
+    }
+    if headers.contains_key(header::CONNECTION) {
+        return Err("connection: that field is the look's own, leave it out".to_owned());
     }
     if !headers.contains_key(header::HOST) {
         let host = question.url.authority().map(|it| it.as_str());
@@ -158,14 +160,23 @@ fn read(asked: Asked) -> Result<(Question, Request<String>), String> {
     Ok((question, request))
 }
 
-/// The listener that it comes in at, with its name.
-fn door(pages: &Pages, question: &Question) -> Result<(u16, String), String> {
+/// The listener that it comes in at.
+struct Door {
+    place: u16,
+    address: SocketAddr,
+    name: String,
+}
+
+fn door(pages: &Pages, question: &Question) -> Result<Door, String> {
     let (plan, _) = pages.sources.running.plan();
     let bound = &pages.sources.listeners;
     let port = |at: usize| bound.get(at).map_or(0, |(_, address)| address.port());
-    let place = question.door(&plan.listeners, |at, _| port(at));
-    let found = place.and_then(|at| Some((u16::try_from(at).ok()?, plan.listeners.get(at)?)));
-    let (place, listener) = found.ok_or_else(|| {
+    let found = question.door(&plan.listeners, |at, _| port(at));
+    let found = found.and_then(|at| {
+        let (_, address) = bound.get(at)?;
+        Some((u16::try_from(at).ok()?, *address, plan.listeners.get(at)?))
+    });
+    let (place, address, listener) = found.ok_or_else(|| {
         let all = plan.listeners.iter().enumerate().map(|(at, it)| {
             let scheme = if it.tls.is_some() { "https" } else { "http" };
             format!("{} ({scheme}, port {})", it.name, port(at))
@@ -173,7 +184,18 @@ fn door(pages: &Pages, question: &Question) -> Result<(u16, String), String> {
         let all = all.collect::<Vec<_>>().join(", ");
         format!("no listener takes that in; there are {all}")
     })?;
-    Ok((place, listener.name.to_string()))
+    let client_auth = listener.tls.as_ref().and_then(|it| it.client_auth.as_ref());
+    let name = listener.name.to_string();
+    if client_auth.is_some_and(|it| it.is_required) {
+        return Err(format!(
+            "listener {name} requires a client's certificate, and a look shows none: nothing may come in behind it without one"
+        ));
+    }
+    Ok(Door {
+        place,
+        address,
+        name,
+    })
 }
 
 /// A connection of the process to itself.
@@ -234,6 +256,7 @@ async fn talk(
 /// The exchange, as soon as the recorder has it.
 async fn recorded(pages: &Pages, trace_id: TraceId) -> Value {
     let until = Instant::now() + RECORDED;
+    let mut pause = Duration::from_millis(10);
     loop {
         let recorder = Arc::clone(&pages.sources.recorder);
         let looking = tokio::task::spawn_blocking(move || recorder.exchange(trace_id));
@@ -243,7 +266,8 @@ async fn recorded(pages: &Pages, trace_id: TraceId) -> Value {
         if Instant::now() >= until {
             return Value::Null;
         }
-        sleep(Duration::from_millis(20)).await;
+        sleep(pause).await;
+        pause *= 2; // where it never comes, since no parser took it, all that is kept is gone through each time
     }
 }
 
@@ -308,6 +332,10 @@ mod tests {
             (
                 json!({"url": "http://a/", "headers": ["content-length: 5"]}),
                 "how long",
+            ),
+            (
+                json!({"url": "http://a/", "headers": ["connection: close"]}),
+                "the look's own",
             ),
         ] {
             let told = asked(text.clone()).expect_err("no request");

@@ -122,12 +122,14 @@ impl Control for Reload {
     }
 
     fn look_through(&self, looked: LookedThrough) -> bool {
+        let (listener, local) = looked.listener;
         self.team.look_through(Looked {
             stream: looked.stream,
             peer: looked.client,
-            listener: looked.listener,
+            listener,
             under: Under {
                 parent: looked.parent,
+                local,
                 beam: looked.beam,
             },
         })

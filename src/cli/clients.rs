@@ -67,7 +67,7 @@ pub(super) struct Xray {
     /// A header field, 'name: value'; as often as there are fields
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
     headers: Vec<String>,
-    /// The body, up to 8 KiB
+    /// The body; with all else up to 16 KiB of JSON
     #[arg(long, value_name = "TEXT", default_value = "")]
     data: String,
     /// The listener (default: the one with the URL's port, else the first for its scheme)

@@ -5,6 +5,7 @@
 //! exchange, whichever it was.
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::names;
@@ -44,7 +45,7 @@ pub struct User {
 // === As written ===
 
 /// Who may use a route.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AccessWritten {
     /// Only clients in these networks or at these addresses (default: all).
@@ -59,7 +60,7 @@ pub(super) struct AccessWritten {
 }
 
 /// Names and passwords.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct BasicWritten {
     /// What the client is told that it is asked for (default: the route's name).
@@ -74,7 +75,7 @@ struct BasicWritten {
 }
 
 /// Somebody with a password.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct UserWritten {
     /// The name.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Share;
@@ -56,7 +57,7 @@ impl Default for AccessLog {
 // === As written ===
 
 /// The access log.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AccessLogWritten {
     /// Where lines go: stdout (default), stderr, off or {file: PATH}.
@@ -74,7 +75,7 @@ pub(super) struct AccessLogWritten {
 }
 
 /// Where lines of the access log go.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum LogOutputWritten {
     /// Standard output.
@@ -88,7 +89,7 @@ enum LogOutputWritten {
 }
 
 /// How a line of the access log looks.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum LogFormatWritten {
     /// One JSON object.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::names;
@@ -48,7 +49,7 @@ impl Default for Admin {
 // === As written ===
 
 /// The side port: metrics, health, dashboard, API.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AdminWritten {
     /// The IP address and port to bind (default 127.0.0.1:9901); port 0 binds a free one.
@@ -69,7 +70,7 @@ pub(super) struct AdminWritten {
 }
 
 /// Templates of links; in braces stands what the page fills in.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LinksWritten {
     /// To the trace of an exchange: `{trace_id}`, `{span_id}`.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::notes::At;
@@ -29,7 +30,7 @@ pub enum TlsMinimum {
 // === As written ===
 
 /// A certificate with its key.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CertificateFilesWritten {
     /// A PEM file with the certificate, and those between it and its root.

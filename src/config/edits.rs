@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::notes::At;
@@ -13,7 +14,7 @@ use super::route_match::{check_header_name, check_header_value, check_prefix};
 use super::{Address, HeaderEdits, Host, Match, PathPattern, Rewrite, names};
 
 /// What is rewritten before the request goes upstream.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RewriteWritten {
     /// Takes this off the front of the path; what `match.path` begins with.
@@ -28,7 +29,7 @@ pub(super) struct RewriteWritten {
 }
 
 /// Edits of header fields: what is removed, then what is set.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeaderEditsWritten {
     /// Fields that get exactly this value, in place of any they have.

@@ -1,6 +1,7 @@
 //! `telemetry.traces.force`: who may ask for a trace by a header field.
 
 use http::HeaderName;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Secret;
@@ -20,7 +21,7 @@ pub struct Force {
 // === As written ===
 
 /// Who may ask for a trace by a header field.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ForceWritten {
     /// The field (default x-sightglass-trace). It never goes upstream.

@@ -5,6 +5,7 @@
 //! no rule of their own for it.
 
 use http::Method;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::notes::At;
@@ -12,7 +13,7 @@ use super::tree::quoted;
 use super::{Match, PathPattern};
 
 /// A gRPC call: POST with a media type of `application/grpc`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GrpcWritten {
     /// The service with its package, such as `shop.Checkout` (default: every service).

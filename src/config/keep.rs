@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
@@ -73,7 +74,7 @@ impl fmt::Display for SlowerThan {
 // === As written ===
 
 /// What is kept whatever the head decision was.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeepWritten {
     /// Exchanges that ended other than served, or with a status of 500 and above (default true).
@@ -91,7 +92,7 @@ pub(super) struct KeepWritten {
 }
 
 /// What the route says of its traces in place of `telemetry.traces`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RouteTracesWritten {
     /// Its head share, by trace id (default: that of all routes).
@@ -104,7 +105,7 @@ pub(super) struct RouteTracesWritten {
 
 /// A duration or a word.
 #[derive(Clone, Copy, Debug)]
-struct SlowerThanWritten(SlowerThan);
+pub(super) struct SlowerThanWritten(SlowerThan);
 
 impl<'de> Deserialize<'de> for SlowerThanWritten {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

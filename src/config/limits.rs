@@ -1,6 +1,7 @@
 //! `rate_limit`: how often who may ask.
 
 use http::HeaderName;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Rate;
@@ -34,7 +35,7 @@ pub enum LimitKey {
 // === As written ===
 
 /// A rate limit of a route.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RateLimitWritten {
     /// The sustained rate.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::listener_tls::{ListenerTls, ListenerTlsWritten};
@@ -107,7 +108,7 @@ impl Default for ListenerLimits {
 // === As written ===
 
 /// One place where clients connect.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListenerWritten {
     /// The name, unique among listeners: the `listener` label of its metrics.
@@ -144,7 +145,7 @@ pub(super) struct ListenerWritten {
 }
 
 /// What a listener speaks.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 enum ProtocolWritten {
     /// HTTP/1.1 and 1.0.
@@ -154,7 +155,7 @@ enum ProtocolWritten {
 }
 
 /// Whose `traceparent` is followed; for others the trace is restarted and theirs kept as a link.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum TraceContextWritten {
     /// Only peers in `trusted_proxies`.
@@ -168,7 +169,7 @@ enum TraceContextWritten {
 }
 
 /// Whether connections begin with a PROXY header.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 enum ProxyProtocolWritten {
     /// They do not.
@@ -178,7 +179,7 @@ enum ProxyProtocolWritten {
 }
 
 /// How long clients may take.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListenerTimeoutsWritten {
     /// From the first byte of a request until its head is complete (default 10s).
@@ -193,7 +194,7 @@ struct ListenerTimeoutsWritten {
 }
 
 /// How much clients may send and hold.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListenerLimitsWritten {
     /// Connections at once (default 20000).

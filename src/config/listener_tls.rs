@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::certificate::{CertificateFilesWritten, check_file, check_min_version};
@@ -37,7 +38,7 @@ pub struct ClientAuth {
 }
 
 /// What becomes of a client that asks for a name which no certificate has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownServerName {
     /// It is shown the first certificate.
@@ -50,7 +51,7 @@ pub enum UnknownServerName {
 // === As written ===
 
 /// How the connections of a listener's clients are encrypted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListenerTlsWritten {
     /// What clients are shown, by the name that they ask for.
@@ -70,7 +71,7 @@ pub(super) struct ListenerTlsWritten {
 }
 
 /// How clients show who they are.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ClientAuthWritten {
     /// A PEM file with the roots whose clients are believed.
@@ -81,7 +82,7 @@ struct ClientAuthWritten {
 }
 
 /// Whether a client without a certificate is refused.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 enum ClientAuthMode {
     /// It is.

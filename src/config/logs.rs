@@ -1,5 +1,6 @@
 //! `telemetry.logs`: the access log and events, to a collector.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Otlp;
@@ -16,7 +17,7 @@ pub struct Logs {
 // === As written ===
 
 /// The access log and events, to a collector.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LogsWritten {
     /// The collector (default none).

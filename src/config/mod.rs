@@ -40,6 +40,7 @@ mod recorder;
 mod retry;
 mod route;
 mod route_match;
+mod schema;
 mod secret;
 mod series;
 mod slo;
@@ -78,6 +79,7 @@ pub use retry::{GrpcStatuses, Retry, RetryBudget, RetryWhen};
 pub use route::{
     HeaderEdits, HostPattern, Match, PathPattern, Rewrite, Route, RouteTimeouts, Split, Tunnels,
 };
+pub use schema::schema;
 pub use secret::Secret;
 pub use series::{FREE_LABELS, HOST_LABEL, Metrics, Push};
 pub use slo::{FAST_BURN, LatencyObjective, Slo};

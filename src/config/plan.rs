@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::admin::AdminWritten;
@@ -63,7 +64,7 @@ impl Default for Drain {
 // === As written ===
 
 /// A whole configuration.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FileWritten {
     /// Where clients come in.
@@ -84,7 +85,7 @@ pub(super) struct FileWritten {
 }
 
 /// Threads and the end of the process.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RuntimeWritten {
     /// Worker threads, 1 to 256 (default: one per core).
@@ -96,7 +97,7 @@ struct RuntimeWritten {
 }
 
 /// How the process ends.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DrainWritten {
     /// How long readiness is down while connections are still served (default 0s).

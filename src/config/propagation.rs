@@ -2,6 +2,7 @@
 //!
 //! The order of the list counts: the first family whose fields are valid says which trace an exchange belongs to.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::notes::At;
@@ -105,7 +106,7 @@ impl TraceFormat {
 // === As written ===
 
 /// A family of context headers.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum PropagationWritten {
     /// `traceparent` and `tracestate`.

@@ -169,7 +169,9 @@ fn read_line(line: &str) -> Result<(HeaderName, HeaderValue), QuestionError> {
     let value = HeaderValue::from_str(value.trim())
         .map_err(|_| wrong("its value is visible ASCII, with spaces only between"))?;
     if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(&name) {
-        return Err(wrong("its body alone says how long it is"));
+        return Err(wrong(
+            "how long a body is no field has to say here: leave it out",
+        ));
     }
     Ok((name, value))
 }

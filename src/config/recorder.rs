@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use http::HeaderName;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::ByteSize;
@@ -35,7 +36,7 @@ impl Default for Recorder {
 // === As written ===
 
 /// The flight recorder: the last exchanges, the last failures, the slowest.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecorderWritten {
     /// How much memory it may take, 1MiB to 16GiB (default 64MiB).

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::Method;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
@@ -95,7 +96,7 @@ impl Default for RetryBudget {
 // === As written ===
 
 /// When a failed attempt is followed by another.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryWritten {
     /// Attempts in all, the first one included, 2 to 20 (default 3).
@@ -124,7 +125,7 @@ pub(super) struct RetryWritten {
 }
 
 /// How many retries there may be beside first attempts.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct BudgetWritten {
     /// Retries as a share of first attempts (default 20%).
@@ -137,7 +138,7 @@ struct BudgetWritten {
 
 /// One condition of a retry: a word or a status.
 #[derive(Debug, PartialEq, Eq)]
-enum WhenWritten {
+pub(super) enum WhenWritten {
     /// A word.
     Word(String),
     /// A status.
@@ -175,7 +176,7 @@ impl Visitor<'_> for WhenVisitor {
 /// What is retried when the file does not say.
 const DEFAULT_STATUSES: [u16; 3] = [502, 503, 504];
 /// The words of `when`.
-const WORDS: [&str; 8] = [
+pub(super) const WORDS: [&str; 8] = [
     "connect_failure",
     "reset",
     "timeout",

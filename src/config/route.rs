@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::access::AccessWritten;
@@ -216,7 +217,7 @@ impl HeaderEdits {
 // === As written ===
 
 /// One route. Its place in the file means nothing: the most specific match wins.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RouteWritten {
     /// The name, unique among routes: the `route` label of its metrics.
@@ -272,7 +273,7 @@ pub(super) struct RouteWritten {
 }
 
 /// One way that a route's traffic goes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SplitWritten {
     /// The upstream.
@@ -283,7 +284,7 @@ struct SplitWritten {
 }
 
 /// How long the upstream and the whole exchange may take.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RouteTimeoutsWritten {
     /// Until the upstream's response head (default 60s).

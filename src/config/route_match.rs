@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue, Method};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::grpc_match::GrpcWritten;
@@ -18,7 +19,7 @@ use super::{HostPattern, Match, PathPattern};
 const REGEX_SIZE: usize = 1 << 20;
 
 /// Which requests a route takes: all conditions together.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MatchWritten {
     /// Any of these hosts, without a port; `*.example.org` takes every host below it (default: every host).
@@ -42,7 +43,7 @@ pub(super) struct MatchWritten {
 }
 
 /// The path of a match.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum PathWritten {
     /// Exactly this path.

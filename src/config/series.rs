@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use http::HeaderName;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::DurationWritten;
@@ -95,7 +96,7 @@ const SECRET: [&str; 5] = [
 // === As written ===
 
 /// What the metrics carry, how many series they may be, and to whom they are pushed.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MetricsWritten {
     /// Whether latency histograms carry exemplars (default true).
@@ -122,7 +123,7 @@ pub(super) struct MetricsWritten {
 }
 
 /// The collector that the metrics are pushed to.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PushWritten {
     /// Its URL, `http://host:port`.
@@ -136,7 +137,7 @@ struct PushWritten {
 }
 
 /// Labels of request durations that hold what clients say.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LabelsWritten {
     /// Whether the host that was asked for is the label `server_address` (default false).

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::notes::At;
@@ -38,7 +39,7 @@ pub const FAST_BURN: f64 = 14.4;
 // === As written ===
 
 /// What the route promises: availability, latency, or both.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SloWritten {
     /// The share of exchanges that do not fail, below 100%.
@@ -53,7 +54,7 @@ pub(super) struct SloWritten {
 }
 
 /// How many of the good exchanges are how fast.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LatencyWritten {
     /// What still is fast.

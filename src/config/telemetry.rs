@@ -1,6 +1,7 @@
 //! `telemetry`: what is told, to whom, and how much of it.
 
 use http::HeaderName;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::access_log::{AccessLog, AccessLogWritten};
@@ -52,7 +53,7 @@ impl Default for Telemetry {
 // === As written ===
 
 /// What is told, to whom, and how much of it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TelemetryWritten {
     /// The name by which traces know the proxy (default: `OTEL_SERVICE_NAME`, else sightglass).

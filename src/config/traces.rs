@@ -1,5 +1,6 @@
 //! `telemetry.traces`: which exchanges become traces, and where they go.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::force::ForceWritten;
@@ -51,7 +52,7 @@ pub enum OtlpProtocol {
 // === As written ===
 
 /// Which exchanges become traces, and where they go.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TracesWritten {
     /// The collector.
@@ -78,7 +79,7 @@ pub(super) struct TracesWritten {
 }
 
 /// The collector.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OtlpWritten {
     /// Its URL, `http://host:port`.
@@ -89,7 +90,7 @@ pub(super) struct OtlpWritten {
 }
 
 /// The flavour of OTLP.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum OtlpProtocolWritten {
     /// OTLP/gRPC, port 4317 by custom.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::notes::At;
@@ -106,7 +107,7 @@ impl Default for UpstreamLimits {
 // === As written ===
 
 /// A service: endpoints that are alike.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UpstreamWritten {
     /// The name, unique among upstreams: the `upstream` label of its metrics.
@@ -134,7 +135,7 @@ pub(super) struct UpstreamWritten {
 }
 
 /// One address of an upstream.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct EndpointWritten {
     /// An IP address or a name, and a port.
@@ -145,7 +146,7 @@ struct EndpointWritten {
 }
 
 /// What is spoken to an upstream.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum ProtocolWritten {
     /// HTTP/1.1.
@@ -157,7 +158,7 @@ enum ProtocolWritten {
 }
 
 /// How an endpoint is picked.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum BalanceWritten {
     /// The better of two drawn at random by recent latency times load.

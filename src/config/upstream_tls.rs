@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::certificate::{CertificateFilesWritten, check_file, check_min_version};
@@ -28,7 +29,7 @@ pub struct UpstreamTls {
 }
 
 /// The version of the PROXY protocol in which an upstream is told who the client is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProxyProtocol {
     /// A line of text.
@@ -40,7 +41,7 @@ pub enum ProxyProtocol {
 // === As written ===
 
 /// How an upstream's connections are encrypted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UpstreamTlsWritten {
     /// The name that the upstream's certificate must be for (default: the endpoint's name or address).

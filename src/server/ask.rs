@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::worker::{Team, Worker};
 use super::xray::Looked;
 use crate::exchange::{look_at, oldest};
-use crate::telemetry::in_flight::{InFlight, MOST, OfWorker};
+use crate::telemetry::in_flight::{Holders, InFlight, MOST, OfWorker};
 
 /// What a worker is asked.
 #[derive(Debug)]
@@ -79,12 +79,16 @@ impl Worker {
                 }));
                 tokio::task::yield_now().await;
             }
+            let mut connections = self.connections().look();
+            let holders = Holders::of(&connections);
+            connections.truncate(MOST);
             let _ = answer.try_send(OfWorker {
                 worker: self.index(),
                 exchange_count,
                 exchanges,
                 connection_count: self.connections().count(),
-                connections: self.connections().look(MOST),
+                connections,
+                holders,
             }); // whoever asked has given up
         }
     }

@@ -25,6 +25,8 @@ pub(super) struct Connections {
     slots: RefCell<Vec<Option<Seated>>>,
     free: RefCell<Vec<usize>>,
     draining_since: Cell<Option<Instant>>,
+    /// How all of them were cut at the end of the process.
+    cut: Cell<Option<Cut>>,
 }
 
 /// A connection in its place.
@@ -41,6 +43,9 @@ pub(super) struct Seat {
 impl Connections {
     /// Takes a place for a connection.
     pub(super) fn seat(self: &Rc<Self>, connection: &Rc<Connection>, patience: Patience) -> Seat {
+        if let Some(why) = self.cut.get() {
+            connection.cut(why); // it comes too late
+        }
         let mut slots = self.slots.borrow_mut();
         let entry = Some((Rc::downgrade(connection), patience));
         let place = match self.free.borrow_mut().pop() {
@@ -93,17 +98,17 @@ impl Connections {
         if why == Cut::Drain {
             self.draining_since.set(Some(Instant::now()));
         }
+        self.cut.set(Some(why));
         self.each(|connection, _| connection.cut(why));
     }
 
-    /// The oldest of them as they stand, `most` at most.
-    pub(super) fn look(&self, most: usize) -> Vec<LiveConnection> {
+    /// All of them as they stand, the oldest first.
+    pub(super) fn look(&self) -> Vec<LiveConnection> {
         let now = Instant::now();
         let seen = RefCell::new(Vec::new());
         self.each(|connection, _| seen.borrow_mut().push(connection.look(now)));
         let mut seen = seen.into_inner();
         seen.sort_by_key(|it| std::cmp::Reverse(it.age));
-        seen.truncate(most);
         seen
     }
 

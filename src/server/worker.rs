@@ -125,7 +125,7 @@ impl Team {
     /// The way to ask each worker, the one with the fewest connections first.
     pub(super) fn by_load(&self) -> impl Iterator<Item = &mpsc::Sender<Ask>> {
         let mut members: Vec<_> = self.members.iter().collect();
-        members.sort_by_key(|member| member.connections.get());
+        members.sort_by_cached_key(|member| member.connections.get()); // they change meanwhile
         members.into_iter().map(|member| &member.asks)
     }
 
@@ -397,9 +397,12 @@ impl Worker {
         };
         // Answers must not wait for acknowledgements of earlier ones.
         let _ = stream.set_nodelay(true);
-        let Ok(local) = stream.local_addr() else {
-            parts.meters.error("io").count();
-            return;
+        let local = match &under {
+            Some(under) => under.local,
+            None => match stream.local_addr() {
+                Ok(local) => local,
+                Err(_) => return parts.meters.error("io").count(),
+            },
         };
         let connection = Rc::new(Connection::new(
             NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed),

@@ -2,8 +2,8 @@
 //!
 //! It is a connection of the listener like any other, save for what would come before its first request: there is no PROXY
 //! header and no handshake, since nobody would show the certificate or the address that a client shows. The request comes
-//! over it in HTTP/1.1, whatever the listener speaks. It takes no place under the listener's limits: a look is wanted most
-//! when there is none left.
+//! over it in HTTP/1.1, whatever the listener speaks. It counts like any other and is let in whatever the limits say: a look
+//! is wanted most when they are reached.
 
 use std::net::SocketAddr;
 
@@ -32,6 +32,8 @@ pub struct Looked {
 pub struct Under {
     /// The span whose child it is.
     pub parent: SpanRef,
+    /// The address that the listener is bound to, as the client's destination.
+    pub local: SocketAddr,
     /// What carries the span into its tasks.
     pub beam: Beam,
 }

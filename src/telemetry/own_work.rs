@@ -29,7 +29,7 @@ use super::happened::{Happened, HappenedLayer};
 use super::otlp::{OTLP_TARGET, RejectedLayer};
 use super::otlp_logs::{EventLayer, LogSink};
 use super::trace::{Sink, scope};
-use super::xray::{StepsLayer, Through};
+use super::xray::{self, StepsLayer, Through};
 use crate::config::{Address, Name};
 
 /// What the process does for itself.
@@ -156,6 +156,7 @@ pub(super) fn install(
         });
     }
     let refilter: Refilter = Box::new(move |filter| {
+        let _turn = xray::turn_of_levels();
         let _ = handle.reload(filter); // it fails only where the subscriber is gone
     });
     Ok((told, refilter))
@@ -171,6 +172,9 @@ fn standard() -> Targets {
         .with_target(OTLP_TARGET, LevelFilter::ERROR)
         .with_target("h2", LevelFilter::OFF)
         .with_target("hyper", LevelFilter::OFF)
+        // Heard only while somebody looks through an exchange, and then by that look alone.
+        .with_target("rustls", LevelFilter::OFF)
+        .with_target("tokio_rustls", LevelFilter::OFF)
         .with_target("tonic", LevelFilter::OFF)
         .with_target("tower", LevelFilter::OFF)
 }

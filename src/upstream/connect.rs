@@ -129,7 +129,9 @@ pub(super) async fn take_place(upstream: &Upstream, exchange: &Exchange) -> Resu
     if let Some(place) = upstream.places.try_take() {
         return Ok(place);
     }
-    trace!("at the upstream's limit on connections: waiting for one to be closed");
+    trace!(
+        "at the upstream's limit on connections: waiting for one to be closed, where others may share one that is there"
+    );
     let _waits = exchange.waits_for_connection();
     let limit = upstream.plan.connect_timeout;
     upstream.places.take(limit).await.ok_or_else(|| {

@@ -75,9 +75,11 @@ impl Service<AttemptRequest> for Forward {
             return Box::pin(std::future::ready(Err(fault.into())));
         };
         let exchange = &attempt.request.exchange;
-        let sample = Sample::begin(&pool.endpoint, exchange);
+        let mut sample = Sample::begin(&pool.endpoint, exchange);
         let is_looked_through = exchange.connection().xray().is_some();
         let pool = if is_looked_through {
+            // It opens a connection where others find one: that must not count as the endpoint's slowness.
+            sample.is_open = false;
             pool.apart()
         } else {
             pool
@@ -150,7 +152,9 @@ impl Sample {
     }
 
     fn end(mut self, now: Instant, is_failed: bool) {
-        self.is_open = false;
+        if !std::mem::take(&mut self.is_open) {
+            return;
+        }
         let took = now.saturating_duration_since(self.begun);
         self.endpoint.observe(took, is_failed);
     }

@@ -33,6 +33,11 @@ fn says(words: &str) -> String {
     format!("document.getElementById('main') && {all}")
 }
 
+/// What holds once *why* says it.
+fn why_says(words: &str) -> String {
+    format!("document.getElementById('why').innerText.includes({words:?})")
+}
+
 fn click(on: &str, wait: String) -> Click {
     let on = on.to_owned();
     Click { on, wait }
@@ -195,7 +200,10 @@ fn a_bad_deploy_is_named_by_its_endpoint_and_its_method() {
         let has = |fact: &str, value: &str| told.contains(&(fact.to_owned(), value.to_owned()));
         has("endpoint", &guilty) || has("method", "POST")
     });
-    let why = vec![click("#verdict a[href*='why='][href*='500']", says("POST"))];
+    let why = vec![click(
+        "#verdict a[href*='why='][href*='500']",
+        why_says("POST"),
+    )];
     seen(
         &demo,
         "bad-deploy",
@@ -242,7 +250,7 @@ fn a_leak_of_connections_is_told_and_seen_by_who_holds_them() {
         &[
             "public: ",
             "connections refused since",
-            "its limit is reached (64 open)",
+            "its limit was reached (64 open now)",
         ],
     );
     wait_long("the leak", || {
@@ -311,7 +319,7 @@ fn a_noisy_neighbour_is_told_by_its_network_or_its_program() {
     });
     let why = vec![click(
         "#verdict a[href*='why='][href*='rate_limited']",
-        says("price-watcher"),
+        why_says("price-watcher"),
     )];
     seen(
         &demo,

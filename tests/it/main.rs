@@ -43,6 +43,7 @@ mod recorder;
 mod retries;
 mod rig;
 mod routes;
+mod schema;
 mod semantic_conventions;
 mod tail;
 mod threat_model;

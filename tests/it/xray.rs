@@ -1,5 +1,7 @@
 //! X-ray: one exchange looked through while it runs, by the real binary: what is told, in which trace, and what it leaves
-//! alone.
+//! alone; [`doors`] has where it comes in, and what is refused.
+
+mod doors;
 
 use std::time::Duration;
 
@@ -198,8 +200,17 @@ fn tls_and_http2_say_what_they_do() {
             .workers(1),
     );
     assert_eq!(get(proxy.public(), "/").text(), "two");
-    let told = look(&proxy, "/", json!({}));
+    let told = look(
+        &proxy,
+        "/?token=hush",
+        json!({"method": "POST", "body": "hush", "headers": ["authorization: Bearer hush", "cookie: id=hush"]}),
+    );
     assert_eq!(told["bytes"], 3);
+    let said = told["steps"].to_string();
+    assert!(
+        !said.contains("hush"),
+        "no secret is among the steps: {said}"
+    );
     let others = steps(&told, false).join("\n");
     for part in [
         "rustls::",
@@ -268,102 +279,6 @@ fn others_go_on_unseen_and_over_their_own_connections() {
 }
 
 #[test]
-fn what_the_routes_and_limits_refuse_is_refused_and_seen() {
-    let upstream = Upstream::ok("hello");
-    let config = Config::new(upstream.address())
-        .route("rate_limit: {rate: 1/m, burst: 1, key: all}")
-        .to_string()
-        .replace("{path: {prefix: /}}", "{path: {prefix: /api}}");
-    let proxy = Proxy::start(config);
-    let told = look(&proxy, "/elsewhere", json!({}));
-    assert_eq!(
-        (&told["status"], &told["exchange"]["outcome"]),
-        (&json!(404), &json!("destination_not_found"))
-    );
-    assert!(steps(&told, true).contains(&"proxy::route: no route takes it".to_owned()));
-    assert_eq!(look(&proxy, "/api", json!({}))["status"], 200);
-    let told = look(&proxy, "/api", json!({}));
-    assert_eq!(told["status"], 429, "the look pays like any other");
-    assert!(steps(&told, true).contains(&"proxy::limit::rate: over the rate limit".to_owned()));
-    assert_eq!(upstream.request_count(), 1);
-    proxy.finish();
-}
-
-#[test]
-fn a_listener_with_tls_and_http2_alone_is_looked_through_from_behind_both() {
-    let authority = Authority::new();
-    let identity = authority.server(&["shop.test"]);
-    let upstream = Upstream::ok("hello");
-    let tls = format!("tls: {{certificates: [{}]}}", identity.yaml());
-    let config = Config::new(upstream.address())
-        .listener("protocols: [http2]")
-        .listener("proxy_protocol: required")
-        .listener(&tls);
-    let proxy = Proxy::start(config);
-    let asked = json!({"url": format!("https://shop.test:{}/", proxy.public().port())});
-    let answer = proxy.call_admin(XRAY, &[JSON], &asked.to_string());
-    let told = answer.json();
-    assert_eq!(
-        (answer.status, &told["status"]),
-        (200, &json!(200)),
-        "{told:#}"
-    );
-    assert_eq!(told["exchange"]["scheme"], "https");
-    let request = upstream.only_request();
-    assert_eq!(request.headers.get("x-forwarded-proto"), Some("https"));
-    assert_eq!(
-        request
-            .headers
-            .get("host")
-            .map(|it| it.starts_with("shop.test")),
-        Some(true)
-    );
-    proxy.finish();
-}
-
-#[test]
-fn nonsense_is_told_and_strangers_and_other_pages_may_not() {
-    let upstream = Upstream::ok("hello");
-    let proxy = Proxy::start(Config::new(upstream.address()));
-    for (body, why) in [
-        (json!({"url": "shop.test/cart"}), "is no URL"),
-        (
-            json!({"url": "https://127.0.0.1/"}),
-            "no listener takes that in; there are public (http, port",
-        ),
-        (
-            json!({"url": "http://a/", "listener": "nobody"}),
-            "no listener takes that in",
-        ),
-        (
-            json!({"url": "http://a/", "headers": ["upgrade: websocket"]}),
-            "a tunnel",
-        ),
-        (
-            json!({"url": "http://a/", "timeout": "1h"}),
-            "timeout has to be",
-        ),
-        (
-            json!({"url": "http://a/", "hosts": 3}),
-            "unknown field `hosts`",
-        ),
-        (json!({}), "missing field `url`"),
-    ] {
-        let answer = proxy.call_admin(XRAY, &[JSON], &body.to_string());
-        assert_eq!(answer.status, 400, "{body}");
-        assert!(answer.text().contains(why), "{body}: {}", answer.text());
-    }
-    let good = json!({"url": format!("http://{}/", proxy.public())}).to_string();
-    let foreign = [JSON, ("origin", "http://evil.test")];
-    assert_eq!(proxy.call_admin(XRAY, &foreign, &good).status, 403);
-    let form = [("content-type", "application/x-www-form-urlencoded")];
-    assert_eq!(proxy.call_admin(XRAY, &form, &good).status, 403);
-    assert_eq!(proxy.get_admin(XRAY.1).status, 405);
-    assert_eq!(upstream.request_count(), 0, "none of it went anywhere");
-    proxy.finish();
-}
-
-#[test]
 fn two_look_at_once_and_one_who_goes_away_leaves_nothing_behind() {
     let gate = Gate::new();
     let stalled = || {
@@ -372,7 +287,7 @@ fn two_look_at_once_and_one_who_goes_away_leaves_nothing_behind() {
             .wait(&gate)
             .send(reply(200, &[], "late"))
     };
-    let upstream = Upstream::connections([stalled(), stalled(), stalled()]);
+    let upstream = Upstream::connections([stalled(), stalled(), stalled(), stalled()]);
     let proxy = Proxy::start(Config::new(upstream.address()));
     let asked = json!({"url": format!("http://{}/", proxy.public())}).to_string();
     let host = proxy.admin().to_string();
@@ -389,8 +304,18 @@ fn two_look_at_once_and_one_who_goes_away_leaves_nothing_behind() {
     drop(gone);
     let left = &proxy.wait_log_lines(1)[0];
     assert_eq!(left["outcome"], "client_closed");
+    proxy.wait_stderr("path=\"/api/v1/xray\" status=499");
     gate.open();
     assert_eq!(stays.read_response().json()["status"], 200);
+    // Both places are free again, and both looks see something.
+    std::thread::scope(|scope| {
+        let both = [0, 1].map(|_| scope.spawn(|| look(&proxy, "/", json!({}))));
+        for it in both {
+            let told = it.join().expect("it was looked through");
+            assert_eq!(told["status"], 200, "{told:#}");
+            assert!(!steps(&told, true).is_empty(), "{told:#}");
+        }
+    });
     // What takes too long is given up.
     let slow = Upstream::script(Script::new().read_head().pause(Duration::from_secs(30)));
     let patient = Proxy::start(Config::new(slow.address()));
@@ -401,7 +326,7 @@ fn two_look_at_once_and_one_who_goes_away_leaves_nothing_behind() {
     );
     assert_eq!(told["exchange"]["outcome"], "client_closed");
     patient.finish();
-    proxy.wait_log_lines(2);
+    proxy.wait_log_lines(4);
     proxy.finish();
 }
 

@@ -2,33 +2,15 @@
 "use strict";
 
 const MOST_IN_FLIGHT = 60;
-const MOST_HOLDERS = 8;
-
-// Connections by the address at their other end: who leaks them, or eats a limit, stands out.
-function holders(connections) {
-  const all = new Map();
-  for (const { peer, state, age_ms: age } of connections) {
-    const address = peer.replace(/:[0-9]+$/, "");
-    const held = all.get(address) || { count: 0, states: new Map(), oldest: 0 };
-    held.count++;
-    held.states.set(state, (held.states.get(state) || 0) + 1);
-    held.oldest = Math.max(held.oldest, age);
-    all.set(address, held);
-  }
-  return [...all].sort((a, b) => b[1].count - a[1].count);
-}
-
-const doing = (states) => [...states].map(([state, count]) => `${whole(count)} ${state}`).join(", ");
-
 async function drawInFlight() {
   const isOpen = viewName() === "inflight";
   if (!isOpen) return;
   const query = new URLSearchParams({ limit: "1000", ...(view.filter ? { filter: view.filter } : {}) });
   try {
-    const { total, matched, exchanges, connections, silent_workers: silent } = await ask("/api/v1/inflight?" + query);
+    const { total, matched, exchanges, connections, holders, silent_workers: silent } = await ask("/api/v1/inflight?" + query);
     const states = new Map();
     for (const { state } of connections) states.set(state, (states.get(state) || 0) + 1);
-    const counted = doing(states);
+    const counted = [...states].map(([state, count]) => `${whole(count)} ${state}`).join(", ");
     write($("inflight-none"), exchanges.length > 0 ? "" : view.filter ? "Nothing that is in flight matches." : "Nothing is in the proxy at this moment.");
     write($("inflight-note"), `${whole(total.exchanges)} exchanges in flight${view.filter ? `, ${whole(matched)} match ${shown(view.filter)}` : ""} · ${whole(total.connections)} connections of clients` +
       (counted ? ` (of ${whole(connections.length)}: ${counted})` : "") + (silent.length ? ` · ${silent.length} workers did not answer within a second` : ""));
@@ -51,11 +33,11 @@ async function drawInFlight() {
       cell("number", "attempts", whole(it.attempts)),
       cell("phases", "", stack(it.phases_ms, it.age_ms)))));
     $("inflight-table").hidden = exchanges.length === 0;
-    const held = holders(connections);
-    const lines = held.slice(0, MOST_HOLDERS).map(([address, { count, states, oldest }]) => el("tr", { role: "row" },
-      cell("fact", "", shown(address)), cell("wide", "connections", meter(count, connections.length, whole(count), false)), cell("number", "of all", share(count, connections.length)),
-      cell("", "", doing(states)), cell("number", "the oldest", millis(oldest))));
-    const more = held.length - lines.length;
+    // Who leaks connections, or eats a limit, stands out.
+    const lines = holders.map((it) => el("tr", { role: "row" },
+      cell("fact", "", shown(it.peer)), cell("wide", "connections", meter(it.connections, total.connections, whole(it.connections), false)), cell("number", "of all", share(it.connections, total.connections)),
+      cell("", "", `${whole(it.idle)} idle, ${whole(it.active)} active`), cell("number", "the oldest", millis(it.oldest_ms))));
+    const more = total.peers - lines.length;
     if (more > 0) lines.push(el("tr", { role: "row" }, cell("fact dim", "", `and ${whole(more)} more`)));
     $("holders").replaceChildren(...lines);
   } catch (error) {

@@ -79,7 +79,10 @@ impl LiveFigures {
     pub fn json(&self, now: Duration) -> Vec<u8> {
         let now = now.as_secs();
         let since = self.minute().since().unwrap_or(now);
-        let seconds = now.saturating_sub(since).clamp(1, WINDOW);
+        // Where the clock was put back since, nobody knows how long ago that was.
+        let seconds = now
+            .checked_sub(since)
+            .map_or(WINDOW, |it| it.clamp(1, WINDOW));
         let mut out = format!("{{\"now\":{now},\"routes\":[");
         for (index, (route, figures)) in self.lock().iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };

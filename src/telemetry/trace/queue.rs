@@ -6,6 +6,7 @@
 use std::mem::size_of;
 use std::sync::Arc;
 
+use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::config::Plan;
@@ -35,6 +36,15 @@ pub struct Standing {
     pub weight: f64,
     /// What its exemplars wait for, where it has become any.
     pub mark: Option<Mark>,
+}
+
+/// About how many bytes these take.
+fn length(attributes: &[KeyValue]) -> usize {
+    let text = |it: &KeyValue| match &it.value {
+        Value::String(text) => text.as_str().len(),
+        _ => 0,
+    };
+    attributes.iter().map(|it| 64 + text(it)).sum()
 }
 
 // === impl Standing ===
@@ -80,7 +90,9 @@ impl Sink {
 
     /// Takes a span of our own work.
     pub(in crate::telemetry) fn take_own(&self, span: SpanData) {
-        let bytes = size_of::<SpanData>() + (span.attributes.len() + span.events.len()) * 128;
+        let bytes = size_of::<SpanData>() + length(&span.attributes);
+        let events = span.events.iter();
+        let bytes = bytes + events.map(|it| 128 + length(&it.attributes)).sum::<usize>();
         self.0.push(1, bytes, || Item::Own(Box::new(span)));
     }
 

@@ -171,7 +171,7 @@ pub(super) fn of(books: &Books, route: &Route, symptom: Symptom, now: u64) -> Op
 /// That a listener refuses connections.
 pub(super) fn refusing(it: &Refusing, now: u64) -> Finding {
     let why = match it.why {
-        Why::Limit => format!("its limit is reached ({} open)", it.open),
+        Why::Limit => format!("its limit was reached ({} open now)", it.open),
         Why::ClientLimit => "of clients that have as many as each may".to_owned(),
     };
     let mut clauses = Clauses::default();

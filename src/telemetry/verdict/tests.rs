@@ -393,7 +393,8 @@ fn connections_that_a_listener_refuses_are_told_first_and_for_as_long_as_it_does
         it.sentence
     );
     assert!(
-        it.sentence.ends_with(", its limit is reached (64 open)"),
+        it.sentence
+            .ends_with(", its limit was reached (64 open now)"),
         "{}",
         it.sentence
     );

@@ -23,7 +23,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan as _;
 
-use crate::exchange::{RANDOM, SAMPLED, SpanId, SpanRef, TraceId};
+use crate::exchange::{KnownMethod, RANDOM, SAMPLED, SpanId, SpanRef, TraceId};
 
 pub(super) use filter::Through;
 pub(super) use steps::StepsLayer;
@@ -57,13 +57,18 @@ struct Looking;
 impl Xray {
     /// Begins to look through an exchange of this method; `None` where as many look as may.
     #[must_use]
-    pub fn begin(method: &str) -> Option<Self> {
+    pub fn begin(method: KnownMethod) -> Option<Self> {
         let looking = Looking::begin()?;
+        let name = match method {
+            KnownMethod::Other => "HTTP",
+            known => known.as_str(),
+        };
+        let method = method.as_str();
         let span = trace_span!(
             target: filter::TARGET,
             parent: None,
             "xray",
-            otel.name = format_args!("xray {method}"),
+            otel.name = format_args!("xray {name}"),
             http.request.method = method,
         );
         let steps = Arc::<Steps>::default();
@@ -169,6 +174,11 @@ impl Drop for Looking {
             turn(false);
         }
     }
+}
+
+/// Waits until nobody begins or ends a look: two who have the call sites ask anew at once may leave the level of one.
+pub(super) fn turn_of_levels() -> impl Drop {
+    LOOKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes every call site ask the filters anew.

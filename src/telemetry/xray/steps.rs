@@ -65,11 +65,10 @@ impl Steps {
         told.clone()
     }
 
-    fn push(&self, make: impl FnOnce(Duration) -> Step) {
-        let at = self.begun.elapsed();
+    fn push(&self, step: Step) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.0.len() < MOST {
-            told.0.push(make(at));
+            told.0.push(step);
         } else {
             told.1 += 1;
         }
@@ -93,17 +92,15 @@ where
         // What came through `log` says who it was in fields.
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-        steps.push(|at| {
-            let mut step = Step {
-                at,
-                level: *metadata.level(),
-                target: metadata.target().to_owned(),
-                message: String::new(),
-                fields: Vec::new(),
-            };
-            event.record(&mut step);
-            step
-        });
+        let mut step = Step {
+            at: steps.begun.elapsed(),
+            level: *metadata.level(),
+            target: metadata.target().to_owned(),
+            message: String::new(),
+            fields: Vec::new(),
+        };
+        event.record(&mut step); // before the lock: a value that is told may say something itself
+        steps.push(step);
     }
 }
 

@@ -1,7 +1,5 @@
 //! The rows of each pane, made of the admin port's JSON.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::sheet::{Cell, Column, Row, Sheet, figure, text as words};
@@ -65,7 +63,6 @@ const CONNECTIONS: &[Column] = &[
     figure("CONNECTIONS"),
     figure("IDLE"),
     figure("ACTIVE"),
-    figure("OPENING"),
     figure("OLDEST MS"),
 ];
 const EXCHANGES: &[Column] = &[
@@ -170,34 +167,17 @@ pub(super) fn in_flight(page: &Value) -> Sheet<Subject> {
 
 /// Who holds the connections: a row an address.
 pub(super) fn connections(page: &Value) -> Sheet<Subject> {
-    let mut peers: BTreeMap<String, [f64; 5]> = BTreeMap::new();
-    for it in list(&page["connections"]) {
-        let peer = text(&it["peer"]);
-        let address = peer.rsplit_once(':').map_or(&*peer, |(address, _)| address);
-        let held = peers.entry(address.to_owned()).or_default();
-        held[0] += 1.0;
-        let state = match it["state"].as_str() {
-            Some("idle") => 1,
-            Some("active") => 2,
-            _ => 3,
-        };
-        held[state] += 1.0;
-        held[4] = held[4].max(number(&it["age_ms"]).unwrap_or_default());
-    }
-    let rows = peers
-        .into_iter()
-        .map(|(peer, [all, idle, active, opening, oldest])| Row {
-            cells: vec![
-                Cell::Text(peer.clone()),
-                whole(all),
-                whole(idle),
-                whole(active),
-                whole(opening),
-                Cell::Figure(oldest, format!("{oldest:.0}")),
-            ],
-            is_bad: false,
-            subject: Subject::Peer(peer.trim_matches(['[', ']']).to_owned()),
-        });
+    let rows = list(&page["holders"]).iter().map(|it| Row {
+        cells: vec![
+            name(&it["peer"]),
+            count(&it["connections"]),
+            count(&it["idle"]),
+            count(&it["active"]),
+            millis(&it["oldest_ms"]),
+        ],
+        is_bad: false,
+        subject: Subject::Peer(text(&it["peer"])),
+    });
     sheet(CONNECTIONS, rows.collect())
 }
 
@@ -249,11 +229,7 @@ fn name(value: &Value) -> Cell {
 }
 
 fn count(value: &Value) -> Cell {
-    number(value).map_or(Cell::None, whole)
-}
-
-fn whole(count: f64) -> Cell {
-    Cell::Figure(count, count.to_string())
+    number(value).map_or(Cell::None, |it| Cell::Figure(it, it.to_string()))
 }
 
 fn millis(value: &Value) -> Cell {
@@ -316,17 +292,14 @@ mod tests {
 
     #[test]
     fn connections_are_told_by_who_holds_them() {
-        let held = |peer: &str, state: &str, age: f64| json!({"peer": peer, "state": state, "age_ms": age});
-        let page = json!({"connections": [
-            held("10.0.0.1:1", "idle", 900.4), held("[2001:db8::1]:7", "active", 1.0),
-            held("10.0.0.1:2", "idle", 5.0), held("10.0.0.1:3", "handshaking", 2.0),
+        let page = json!({"holders": [
+            {"peer": "10.0.0.1", "connections": 60, "idle": 59, "active": 1, "oldest_ms": 900.44},
+            {"peer": "2001:db8::1", "connections": 1, "idle": 0, "active": 0, "oldest_ms": 2.0},
         ]});
         let sheet = connections(&page);
-        assert_eq!(shown(&sheet, 0), ["10.0.0.1", "3", "2", "0", "1", "900"]);
-        assert_eq!(
-            sheet.rows[1].subject,
-            Subject::Peer("2001:db8::1".to_owned())
-        );
+        assert_eq!(shown(&sheet, 0), ["10.0.0.1", "60", "59", "1", "900.4"]);
+        let second = Subject::Peer("2001:db8::1".to_owned());
+        assert_eq!(sheet.rows[1].subject, second);
     }
 
     #[test]
