@@ -26,21 +26,12 @@ pub fn schema() -> Value {
     schema
 }
 
-/// Takes out what tells a reader nothing: that a key which may be left out is null by default, and what our types are
-/// called after.
+/// Takes out what tells a reader nothing: that a key which may be left out is null by default.
 fn tidy(schema: &mut Value) {
-    let name = |text: &str| text.trim_end_matches("Written").to_owned();
     match schema {
         Value::Object(members) => {
             if members.get("default").is_some_and(Value::is_null) {
                 members.remove("default");
-            }
-            if let Some(Value::String(to)) = members.get_mut("$ref") {
-                *to = name(to);
-            }
-            if let Some(Value::Object(sections)) = members.get_mut("$defs") {
-                let named = std::mem::take(sections).into_iter();
-                *sections = named.map(|(key, it)| (name(&key), it)).collect();
             }
             members.values_mut().for_each(tidy);
         }
