@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::command_line::{stderr, stdout};
+use super::rig::partner::Jaeger;
 use super::rig::{
     Authority, Client, Collector, Config, Gate, Http2Client, Http2Upstream, Kind, Proxy, Script,
     TlsServer, Upstream, get, reply,
@@ -181,6 +182,34 @@ fn its_spans_are_one_trace_with_the_steps_as_events() {
         "{sent:?}"
     );
     assert_eq!(collector.exchanges().len(), 1, "nothing else was kept");
+    proxy.finish();
+}
+
+#[test]
+fn jaeger_shows_the_steps_in_the_trace_of_the_exchange() {
+    let Some(jaeger) = Jaeger::start() else {
+        return;
+    };
+    let upstream = Upstream::ok("hello");
+    let config = Config::new(upstream.address()).traces(jaeger.grpc());
+    let proxy = Proxy::start_with(config, |command| {
+        command.env("OTEL_BSP_SCHEDULE_DELAY", "50");
+    });
+    let told = look(&proxy, "/", json!({}));
+    let trace_id = told["trace_id"].as_str().expect("a trace id");
+    let spans = jaeger.wait_for_spans(trace_id, 3);
+    let named = |name: &str| spans.iter().find(|it| it["operationName"] == name);
+    let (live, server) = (named("xray GET"), named("GET /"));
+    let (live, server) = (live.expect("the look"), server.expect("the exchange"));
+    assert_eq!(server["references"][0]["spanID"], live["spanID"]);
+    let said = live["logs"].to_string();
+    for step in [
+        "the most specific that matches",
+        "candidates",
+        "the head goes out",
+    ] {
+        assert!(said.contains(step), "{step}: {said}");
+    }
     proxy.finish();
 }
 
