@@ -118,6 +118,8 @@ impl Control for Reload {
     }
 
     fn hold(&self, asked: &HoldAsked<'_>, who: IpAddr) -> Result<(), HoldRefused> {
+        // Not while a reload decides which endpoints there are: the last one that takes attempts must stay.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.holds.hold(asked, who)
     }
 
