@@ -96,7 +96,7 @@ fn seventy_two_healthy_hours_raise_nothing() {
 }
 
 #[test]
-#[ignore = "takes minutes without optimisation: every profile with every seed"]
+#[ignore = "takes half a minute: every profile with every seed"]
 fn seventy_two_healthy_hours_of_every_kind_raise_nothing() {
     for profile in PROFILES {
         for seed in 100..120 {
