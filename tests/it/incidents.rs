@@ -308,7 +308,9 @@ fn a_noisy_neighbour_is_told_by_its_network_or_its_program() {
     let demo = practise("noisy-neighbour");
     found(&demo, &["search: ", "refused", "rate_limited"]);
     wait_long("why", || {
-        let told = differences(&demo, "outcome%3D%3D%22rate_limited%22");
+        // The route is asked for: otherwise it comes first, and covers all.
+        let filter = "route%3D%3D%22search%22%26%26outcome%3D%3D%22rate_limited%22";
+        let told = differences(&demo, filter);
         let is = |(fact, value): &(String, String)| {
             (fact == "user_agent" && value.starts_with("price-watcher"))
                 || value.starts_with("203.0.113.")

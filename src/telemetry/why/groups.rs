@@ -65,7 +65,7 @@ pub(super) fn draw(recorder: &Recorder, question: &Question) -> Groups {
     Groups {
         matched,
         rest,
-        window: (first * 60, now),
+        window: (first * 60, now + 1), // the present second is among them
     }
 }
 

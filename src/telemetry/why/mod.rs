@@ -43,7 +43,7 @@ pub struct Answer {
     pub matched: usize,
     /// How many of the others were.
     pub rest: usize,
-    /// From when to when they ended, in seconds since 1970.
+    /// From when until before when they ended, in seconds since 1970.
     pub window: (u64, u64),
     /// What sets them apart, the most telling first.
     pub differences: Vec<Difference>,

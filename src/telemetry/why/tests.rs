@@ -86,6 +86,17 @@ fn first(answer: &Answer) -> (&str, &str) {
 }
 
 #[test]
+fn the_first_second_of_a_minute_is_a_window_too() {
+    let recorder = Recorder::new(&config::Recorder::default());
+    let question = Question {
+        filter: None,
+        minutes: 10,
+        now: Duration::from_secs(120),
+    };
+    assert_eq!(why(&recorder, &question).window, (120, 121));
+}
+
+#[test]
 fn staged_causes_come_out_on_top() {
     let at = |record: &Record| record.first.as_ref().map(|it| it.endpoint);
     let endpoint = found(20_000, None, |it, _| at(it) == Some(7));
