@@ -98,11 +98,14 @@ fn serve(mut stream: TcpStream, asked: &AtomicUsize) -> Option<()> {
 }
 
 /// Sends so many requests, one after the other, and counts how they ended.
-fn send(proxy: &Proxy, count: usize, thread: usize) -> Counts {
+fn send(proxy: &Proxy, is_behind: &AtomicBool, count: usize, thread: usize) -> Counts {
     let mut counts = Counts::new();
     let mut random = fastrand::Rng::with_seed(thread as u64);
     let mut client = Client::connect(proxy.public());
     for _ in 0..count {
+        while is_behind.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let mut place = random.u32(..1000);
         let kind = KINDS.iter().find(|(_, share)| {
             let is_it = place < *share;
@@ -138,10 +141,36 @@ fn send(proxy: &Proxy, count: usize, thread: usize) -> Counts {
     counts
 }
 
-/// Plays the collector's moods until told to stop: well, down, refusing, well.
-fn flap(collector: &Collector, is_over: &AtomicBool) {
+/// More spans than these are not let wait: the queue takes 32 MiB, and none may be dropped here.
+const MOST_WAITING: u64 = 20_000;
+const FEW_WAITING: u64 = 2_000;
+
+fn waiting(proxy: &Proxy) -> u64 {
+    let told = proxy.get_admin("/api/v1/telemetry").json();
+    let signals = told["signals"].as_array().expect("signals");
+    let spans = signals.iter().find(|it| it["signal"] == "spans");
+    spans
+        .and_then(|it| it["queued"].as_u64())
+        .expect("a figure")
+}
+
+/// Plays the collector's moods until told to stop: well, down, refusing, well. Where more waits than may, since the
+/// machine has too much to do, it is well and the senders pause until it has caught up.
+fn flap(proxy: &Proxy, collector: &Collector, is_over: &AtomicBool, is_behind: &AtomicBool) {
     let mut mood = 0;
     while !is_over.load(Ordering::Relaxed) {
+        if waiting(proxy) > MOST_WAITING {
+            is_behind.store(true, Ordering::Relaxed);
+            if mood % 4 == 2 {
+                collector.restart();
+            }
+            collector.set(Mode::Accept);
+            proxy.wait_until("the collector has caught up", || {
+                waiting(proxy) < FEW_WAITING
+            });
+            is_behind.store(false, Ordering::Relaxed);
+            mood = 0;
+        }
         match mood % 4 {
             0 => collector.set(Mode::Accept),
             1 => collector.stop(),
@@ -232,13 +261,13 @@ fn every_exchange_is_in_every_signal_through_faults_aborts_retries_and_a_flappin
         command.env("OTEL_EXPORTER_OTLP_TIMEOUT", "60000");
     });
 
-    let is_over = AtomicBool::new(false);
+    let [is_over, is_behind] = [false; 2].map(AtomicBool::new);
     let counted = std::thread::scope(|scope| {
-        scope.spawn(|| flap(&collector, &is_over));
+        scope.spawn(|| flap(&proxy, &collector, &is_over, &is_behind));
         let senders: Vec<_> = (0..THREADS)
             .map(|thread| {
-                let proxy = &proxy;
-                scope.spawn(move || send(proxy, total() / THREADS, thread))
+                let (proxy, is_behind) = (&proxy, &is_behind);
+                scope.spawn(move || send(proxy, is_behind, total() / THREADS, thread))
             })
             .collect();
         let mut counted = Counts::new();
