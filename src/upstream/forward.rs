@@ -1,6 +1,6 @@
 //! The end of every stack: a connection, the request out, the response head back.
 //!
-//! With its neighbours (`connect`, `find`, `pool`, `pooled`, `http1`, `http2`, `tasks`, `tunnel`, `answer`) the only place that knows hyper's client. hyper's
+//! With its neighbours (`connect`, `find`, `pool`, `pooled`, `http1`, `http2`, `tasks`, `tunnel`, `answer`) the only place on a request's way that knows hyper's client. hyper's
 //! legacy client was rejected: it hides the phases, keeps all hosts under one mutex, and costs a fifth more.
 
 use std::future::Future;

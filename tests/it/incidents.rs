@@ -185,7 +185,7 @@ fn a_retry_storm_is_told_with_what_it_hides_and_what_it_costs() {
         "retry-storm",
         "status_503",
         Vec::new(),
-        &["inventory: ", "status_503"],
+        &["inventory: ", "status_503", "retries saved"],
     );
     told(&demo, "retry-storm", &TOP, &["inventory: ", "status_503"]);
 }

@@ -360,6 +360,26 @@ fn two_look_at_once_and_one_who_goes_away_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_look_does_not_count_as_the_slowness_of_its_endpoint() {
+    let pause = Duration::from_millis(300);
+    let slow = Script::new()
+        .read_head()
+        .pause(pause)
+        .send(reply(200, &[], "late"));
+    let quick = Script::new().read_head().send(reply(200, &[], "soon"));
+    let upstream = Upstream::connections([quick, slow]);
+    let proxy = Proxy::start(Config::new(upstream.address()).workers(1));
+    assert_eq!(get(proxy.public(), "/").text(), "soon");
+    assert_eq!(look(&proxy, "/", json!({}))["bytes"], 4);
+    let latency = proxy
+        .metrics()
+        .sum("sightglass_endpoint_latency_ewma_seconds", &[]);
+    assert!(latency > 0.0 && latency < 0.2, "{latency}");
+    proxy.wait_log_lines(2);
+    proxy.finish();
+}
+
+#[test]
 fn http2_clients_are_served_while_somebody_looks() {
     let upstream = Http2Upstream::ok("hello");
     let proxy = Proxy::start(

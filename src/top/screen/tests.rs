@@ -82,6 +82,29 @@ fn the_verdict_comes_first_and_what_fails_most_stands_on_top() {
 }
 
 #[test]
+fn connections_that_are_refused_lead_to_who_holds_them_and_have_no_why() {
+    let mut look = look();
+    let mut round = round();
+    let refused =
+        json!({"sentence": "public: 9 connections refused since 03:12 UTC", "filter": null});
+    let findings = round["verdict"]["findings"].as_array_mut();
+    findings.expect("a list").insert(0, refused.clone());
+    look.take(News::Round(round.clone()));
+    let filter = "route==\"checkout\" && error".to_owned();
+    assert_eq!(asked(&mut look, KeyCode::Char('v')), Ask::Why(Some(filter)));
+    round["verdict"]["findings"] = json!([refused]);
+    look.take(News::Round(round));
+    assert_eq!(asked(&mut look, KeyCode::Char('v')), Ask::Why(None));
+    assert_eq!(asked(&mut look, KeyCode::Char('5')), Ask::InFlight);
+    let holder =
+        json!({"peer": "10.0.0.66", "connections": 60, "idle": 60, "active": 0, "oldest_ms": 9.0});
+    look.take(News::InFlight(json!({"holders": [holder]})));
+    assert!(screen(&mut look).contains("10.0.0.66"));
+    let worst = Ask::Worst("peer==\"10.0.0.66\"".to_owned());
+    assert_eq!(asked(&mut look, KeyCode::Enter), worst);
+}
+
+#[test]
 fn one_key_leads_from_the_verdict_to_why() {
     let mut look = look();
     let filter = "route==\"checkout\" && error".to_owned();
