@@ -35,6 +35,6 @@ impl Rising {
             self.since = None;
         }
         let (since, before) = self.since?;
-        Some((since, count - before))
+        Some((since, count.saturating_sub(before)))
     }
 }
