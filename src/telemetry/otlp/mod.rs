@@ -10,8 +10,10 @@
 //! ```text
 //! message      fields of a protobuf message, and OTLP's attributes
 //! sender       one request to a collector, over gRPC or HTTP; which failures are tried again
+//! by_sdk       an export through opentelemetry-otlp, tried again where that does not
 //! codec        tonic's door for bytes that are encoded already
 //! answer       what a collector says to a request
+//! pauses       how long to wait before the next try
 //! headers      what OTEL_EXPORTER_OTLP_HEADERS adds to each request
 //! http_client  hyper, for opentelemetry-otlp and for the sender
 //! rejected     what a collector refuses of what opentelemetry-otlp sends
@@ -20,21 +22,22 @@
 //! ```
 
 mod answer;
+mod by_sdk;
 mod codec;
 mod headers;
 mod health;
 mod http_client;
 mod message;
+mod pauses;
 mod queue;
 mod rejected;
 mod sender;
 
 use std::time::Duration;
 
-use opentelemetry_otlp::RetryPolicy;
-
 use crate::config::OtlpProtocol;
 
+pub(in crate::telemetry) use by_sdk::{export, retries};
 pub(in crate::telemetry) use health::{Flight, Health};
 pub(in crate::telemetry) use http_client::Client;
 #[cfg(test)]
@@ -42,7 +45,7 @@ pub(in crate::telemetry) use http_client::Socket;
 pub(in crate::telemetry) use message::{Field, Message, Value};
 pub(in crate::telemetry) use queue::Batch;
 pub(in crate::telemetry) use queue::{Queue, as_count};
-pub(in crate::telemetry) use rejected::{OTLP_TARGET, Rejected, RejectedLayer, watched};
+pub(in crate::telemetry) use rejected::{OTLP_TARGET, Rejected, RejectedLayer};
 pub(in crate::telemetry) use sender::{Sender, Service};
 
 /// Where a signal goes.
@@ -54,13 +57,4 @@ pub struct Collector {
     pub protocol: OtlpProtocol,
     /// How long one batch may take, retries included (default 10 s).
     pub timeout: Duration,
-}
-
-/// What opentelemetry-otlp tries again, as OTLP classifies it: five times, with back-off from 200 ms to 3 s, bounded by
-/// the collector's timeout.
-pub(in crate::telemetry) fn retries() -> RetryPolicy {
-    RetryPolicy::recommended()
-        .with_max_retries(5)
-        .with_initial_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(3))
 }

@@ -17,6 +17,7 @@ use tonic::{Code, Status};
 use super::answer::{Answer, retry_after};
 use super::codec::Encoded;
 use super::http_client::Client;
+use super::pauses::{LONGEST, Pauses};
 use super::{Collector, Rejected, headers};
 use crate::config::OtlpProtocol;
 
@@ -75,10 +76,6 @@ enum Again {
     After(Duration),
 }
 
-/// The first pause, doubled each time, with jitter.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-
 // === impl Sender ===
 
 impl Sender {
@@ -116,21 +113,23 @@ impl Sender {
         })
     }
 
-    /// Sends a request; what the collector refused of it. Cancel safe: what was not acknowledged was not taken.
+    /// Sends a request; what the collector refused of it. What was not acknowledged may have been taken
+    /// all the same: it comes twice then, or is counted as lost although it is there.
     ///
     /// # Errors
     /// Why the collector did not take it, after all tries.
     pub(in crate::telemetry) async fn send(&self, request: Bytes) -> Result<Rejected, SendError> {
         let deadline = Instant::now() + self.timeout;
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::default();
         loop {
             let error = match self.try_send(request.clone()).await {
                 Ok(refused) => return Ok(refused),
                 Err(error) => error,
             };
+            let pause = pauses.next();
             let wait = match error.again {
                 Again::Never => return Err(error),
-                Again::Soon => pause.mul_f64(0.5 + fastrand::f64() / 2.0),
+                Again::Soon => pause.unwrap_or(LONGEST),
                 Again::After(wait) => wait,
             };
             // No try begins after the timeout, and none takes longer than that.
@@ -138,7 +137,6 @@ impl Sender {
                 return Err(error);
             }
             tokio::time::sleep(wait).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

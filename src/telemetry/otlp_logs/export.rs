@@ -19,7 +19,7 @@ use super::queue::LogSink;
 use crate::config::OtlpProtocol;
 use crate::telemetry::ledger::{DropReason, Signal};
 use crate::telemetry::otlp::{
-    Client, Collector, Flight, Health, Rejected, as_count, retries, watched,
+    Client, Collector, Flight, Health, Rejected, as_count, export, retries,
 };
 use crate::telemetry::trace::export::ExportError;
 
@@ -35,7 +35,7 @@ struct Work {
     sink: LogSink,
     exporter: Otlp,
     maker: LogMaker,
-    /// When a batch is given up, retries included.
+    /// The collector's: no try begins after it, and none takes longer than that.
     timeout: Duration,
     health: Health,
 }
@@ -63,8 +63,7 @@ pub(in crate::telemetry) fn spawn(
         sink: sink.clone(),
         exporter,
         maker: LogMaker::new(),
-        // The exporter starts no try after its timeout, and none takes longer than that.
-        timeout: collector.timeout * 2,
+        timeout: collector.timeout,
         health: Health::new(Signal::OtlpLogs),
     };
     let task = handle.spawn(work.run());
@@ -138,11 +137,7 @@ impl Work {
     /// Sends one batch; what the collector refused of it, or why it did not take it.
     async fn export(&self, logs: &[SdkLogRecord]) -> Result<Rejected, String> {
         let pairs: Vec<_> = logs.iter().map(|log| (log, &self.maker.scope)).collect();
-        let export = Box::pin(watched(self.exporter.export(LogBatch::new(&pairs))));
-        match tokio::time::timeout(self.timeout, export).await {
-            Ok((Ok(()), rejected)) => Ok(rejected),
-            Ok((Err(error), _)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {:?}", self.timeout)),
-        }
+        let begin = || self.exporter.export(LogBatch::new(&pairs));
+        Box::pin(export(self.timeout, begin)).await
     }
 }

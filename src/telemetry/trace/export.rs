@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use opentelemetry_otlp::{
     ExporterBuildError, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
@@ -24,7 +25,7 @@ use crate::config::OtlpProtocol;
 use crate::telemetry::ledger::{DropReason, Signal};
 use crate::telemetry::metrics::exemplar::Mark;
 use crate::telemetry::otlp::{
-    Client, Collector, Flight, Health, Rejected, Sender, Service, as_count, retries, watched,
+    Client, Collector, Flight, Health, Rejected, Sender, Service, as_count, export, retries,
 };
 
 /// The task that exports. Its owner ends it with [`Exporter::shutdown`]; dropped, it ends at once.
@@ -48,7 +49,7 @@ struct Work {
     sender: Sender,
     exporter: SpanExporter,
     maker: SpanMaker,
-    /// When a batch is given up, retries included.
+    /// The collector's: no try begins after it, and none takes longer than that.
     timeout: Duration,
     health: Health,
 }
@@ -83,8 +84,7 @@ pub fn spawn(
         sender,
         exporter,
         maker: SpanMaker::new(resource),
-        // The exporter starts no try after its timeout, and none takes longer than that.
-        timeout: collector.timeout * 2,
+        timeout: collector.timeout,
         health: Health::new(Signal::Spans),
     };
     let task = handle.spawn(work.run());
@@ -165,37 +165,34 @@ impl Work {
         // Both are in flight from here on: what the end of the task cuts off is counted.
         let exchanges = Flight::new(self.sink.account(), all - of_own);
         let own_work = Flight::new(self.sink.account(), of_own);
-        if !self.maker.is_empty() {
-            let request = self.maker.request();
-            let sent = tokio::time::timeout(self.timeout, self.sender.send(request)).await;
-            let sent = match sent {
-                Ok(sent) => sent.map_err(|error| error.to_string()),
-                Err(_) => Err(format!("no answer within {:?}", self.timeout)),
-            };
+        let request = (!self.maker.is_empty()).then(|| self.maker.request());
+        let (sent, sent_own) = tokio::join!(self.send_exchanges(request), self.send_own(own));
+        if let Some(sent) = sent {
             // Of a batch that was taken in part nobody says which: none of its traces is shown.
             if sent.as_ref().is_ok_and(|rejected| rejected.items == 0) {
                 marks.iter().for_each(Mark::acknowledge);
             }
             self.health.settle(exchanges, sent);
         }
-        if of_own > 0 {
-            let sent = export(&self.exporter, own, self.timeout).await;
+        if let Some(sent) = sent_own {
             self.health.settle(own_work, sent);
         }
     }
-}
 
-/// Sends spans of our own work; what the collector refused of them, or why it did not take them.
-async fn export(
-    exporter: &SpanExporter,
-    spans: Vec<SpanData>,
-    timeout: Duration,
-) -> Result<Rejected, String> {
-    let export = watched(exporter.export(spans));
-    match tokio::time::timeout(timeout, export).await {
-        Ok((Ok(()), rejected)) => Ok(rejected),
-        Ok((Err(error), _)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {timeout:?}")),
+    async fn send_exchanges(&self, request: Option<Bytes>) -> Option<Result<Rejected, String>> {
+        let all_tries = self.timeout * 2;
+        let sent = tokio::time::timeout(all_tries, self.sender.send(request?)).await;
+        Some(match sent {
+            Ok(sent) => sent.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer within {all_tries:?}")),
+        })
+    }
+
+    async fn send_own(&self, spans: Vec<SpanData>) -> Option<Result<Rejected, String>> {
+        if spans.is_empty() {
+            return None;
+        }
+        Some(export(self.timeout, || self.exporter.export(spans.clone())).await)
     }
 }
 

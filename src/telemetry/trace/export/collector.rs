@@ -19,6 +19,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::config::OtlpProtocol;
 use crate::telemetry::otlp::{Collector, Socket};
@@ -36,6 +37,8 @@ pub(super) enum Mood {
     Stalls,
     /// It hangs up on whoever connects.
     HangsUp,
+    /// It hangs up on whoever has sent a request, and is well from then on.
+    BreaksOff,
 }
 
 /// What it has seen.
@@ -52,6 +55,8 @@ pub(super) struct Fake {
     protocol: OtlpProtocol,
     mood: Arc<Mutex<Mood>>,
     seen: Arc<Mutex<Seen>>,
+    /// Ends a connection.
+    broken: Arc<Notify>,
 }
 
 struct Reply(VecDeque<Frame<Bytes>>);
@@ -85,6 +90,7 @@ impl Fake {
             protocol,
             mood: Arc::new(Mutex::new(mood)),
             seen: Arc::default(),
+            broken: Arc::default(),
         };
         let accepting = fake.clone();
         tokio::spawn(async move {
@@ -136,17 +142,24 @@ impl Fake {
 
     async fn serve(self, socket: TcpStream) {
         let protocol = self.protocol;
+        let broken = Arc::clone(&self.broken);
         let service = service_fn(move |request| self.clone().answer(request));
-        let _ = match protocol {
-            OtlpProtocol::Grpc => {
-                let server = hyper::server::conn::http2::Builder::new(Spawn);
-                server.serve_connection(Socket(socket), service).await
-            }
-            OtlpProtocol::Http => {
-                let server = hyper::server::conn::http1::Builder::new();
-                server.serve_connection(Socket(socket), service).await
-            }
+        let serve = async {
+            let _ = match protocol {
+                OtlpProtocol::Grpc => {
+                    let server = hyper::server::conn::http2::Builder::new(Spawn);
+                    server.serve_connection(Socket(socket), service).await
+                }
+                OtlpProtocol::Http => {
+                    let server = hyper::server::conn::http1::Builder::new();
+                    server.serve_connection(Socket(socket), service).await
+                }
+            };
         };
+        tokio::select! {
+            () = serve => {}
+            () = broken.notified() => {}
+        }
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
@@ -166,6 +179,12 @@ impl Fake {
         let rejected = match self.mood() {
             Mood::Stalls => std::future::pending().await,
             Mood::Refuses => return Ok(self.refusal()),
+            Mood::BreaksOff => {
+                self.seen(|seen| seen.hung_up += 1);
+                self.turn(Mood::Well);
+                self.broken.notify_waiters();
+                std::future::pending().await
+            }
             Mood::Rejects(spans) => spans,
             Mood::Well | Mood::HangsUp => 0,
         };

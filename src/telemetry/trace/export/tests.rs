@@ -13,6 +13,7 @@ use crate::config::Telemetry;
 use crate::telemetry::ledger::{Balance, Ledger, Signal};
 use crate::telemetry::otlp::Batch;
 use crate::telemetry::otlp::RejectedLayer;
+use crate::telemetry::own_work::{OwnWork, own_layer, own_span};
 use crate::telemetry::trace::fixture::{plan, served};
 use crate::telemetry::trace::{Environment, words};
 use crate::telemetry::wall::Wall;
@@ -187,6 +188,24 @@ async fn an_outage_loses_nothing_that_was_queued_when_the_collector_comes_back()
         fake.turn(Mood::Well);
         let spans = rig.until(|spans| spans.exported == 4).await;
         assert_eq!(spans.queued, 0, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_under_a_request_loses_nothing() {
+    for protocol in BOTH {
+        let fake = Fake::start(protocol, Mood::BreaksOff).await;
+        let rig = Rig::start(&fake.collector(LONG), quick());
+        rig.take();
+        rig.until(|spans| spans.exported == 2).await;
+        assert_eq!(fake.seen(|seen| seen.hung_up), 1, "{protocol:?}");
+        // Spans of our own work go another way.
+        fake.turn(Mood::BreaksOff);
+        let to_sink = tracing_subscriber::Registry::default().with(own_layer(rig.sink.clone()));
+        tracing::subscriber::with_default(to_sink, || drop(own_span(OwnWork::Start)));
+        let spans = rig.until(|spans| spans.queued == 0).await;
+        assert_eq!(spans.exported, 3, "{protocol:?}: {spans:?}");
+        assert_eq!(fake.seen(|seen| seen.hung_up), 2, "{protocol:?}");
     }
 }
 
