@@ -229,7 +229,7 @@ fn a_reload_is_counted_whether_it_takes_or_not() {
 }
 
 #[test]
-fn the_series_of_an_endpoint_and_of_a_route_go_with_them() {
+fn the_series_of_an_endpoint_go_with_it_and_those_of_a_route_wait_for_who_is_under_way() {
     let (first, second) = (Upstream::ok("1"), Upstream::ok("2"));
     let both = Config::new(first.address())
         .endpoint(second.address())
@@ -238,6 +238,12 @@ fn the_series_of_an_endpoint_and_of_a_route_go_with_them() {
     for path in ["/", "/", "/", "/extra"] {
         assert_eq!(get(proxy.public(), path).status, 200);
     }
+    let mut late = Client::connect(proxy.public());
+    late.send(b"POST /extra HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n1");
+    proxy.wait_until("it is under way", || {
+        let labels = [("route", "extra")];
+        proxy.metrics().sum("http_server_active_requests", &labels) == 1.0
+    });
     let is_there = |what: &str| {
         let page = proxy.get_admin("/metrics").text();
         page.contains(what)
@@ -252,9 +258,17 @@ fn the_series_of_an_endpoint_and_of_a_route_go_with_them() {
     proxy.wait_until("the reload is done", || {
         proxy.metrics().get("sightglass_config_generation", &[]) == Some(2.0)
     });
-    assert!(!is_there(&gone) && !is_there("route=\"extra\""));
+    assert!(!is_there(&gone));
     assert!(is_there(&stays) && is_there("route=\"web\""));
-    drop(proxy);
+    late.send(b"2");
+    assert_eq!(late.read_response().status, 200);
+    let labels = [("route", "extra")];
+    proxy.wait_until("who was under way is counted", || {
+        let metrics = proxy.metrics();
+        metrics.sum("http_server_request_duration_seconds_count", &labels) == 2.0
+            && metrics.sum("http_server_active_requests", &labels) == 0.0
+    });
+    proxy.finish();
 }
 
 #[test]

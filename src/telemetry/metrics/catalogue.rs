@@ -1,5 +1,9 @@
-//! The series that carry a configured name: created when they are first seen, carried over a reload by name, gone with
-//! the name.
+//! The series that carry a configured name: created when they are first seen, carried over a reload by name, gone some
+//! minutes after the name.
+//!
+//! An exchange whose route a reload took away may still be under way, and what was counted before may not be scraped yet:
+//! so the series of a name stay for a [`FAREWELL`] after it. Those of an endpoint go at once: who looks at endpoints wants
+//! those that there are.
 //!
 //! The exporter of the `metrics` facade cannot forget a series, and its histograms know no exemplars; hence this second
 //! home. A series has a cell for each worker that has seen it, which that worker alone writes, and the scrape adds the
@@ -7,21 +11,24 @@
 //! resolves its handle. A scrape holds the lock only while it copies references, never while it writes text.
 
 mod asked;
+mod owner;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 pub use asked::Refused;
+pub(in crate::telemetry) use owner::Owner;
 
 use super::Counter;
 use super::family::{self, Family, Kind};
 use super::governor::{Governor, Value};
 use super::histogram::{DURATIONS, Histogram, Snapshot};
 use super::page::{Draw, Page};
-use crate::config::{Metrics, Name, Plan, Route};
+use crate::config::{Metrics, Name, Plan};
 use crate::exchange::Gauge;
 use crate::telemetry::label;
-use crate::telemetry::slo::{self, Counts};
+use crate::telemetry::slo::Counts;
 
 /// All series that carry a configured name.
 #[derive(Debug, Default)]
@@ -47,6 +54,8 @@ struct Series {
     hash: String,
     /// Who is in the configuration in force.
     owners: HashSet<Owner>,
+    /// Who no longer is, and since when.
+    leaving: HashMap<Owner, Instant>,
 }
 
 /// The series of one type, by family and labels: in the order of the page.
@@ -59,25 +68,6 @@ struct Entry<C> {
     values: Box<[Arc<Value>]>,
     /// Each with the worker that writes it.
     cells: Arc<[(u16, Arc<C>)]>,
-}
-
-/// Whose series it is: what must be in the configuration for it to stay.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::telemetry) enum Owner {
-    /// Nobody's in particular.
-    Process,
-    /// A listener's.
-    Listener(Name),
-    /// A route's.
-    Route(Name),
-    /// A route's, with the path pattern that it had.
-    Pattern(Name, Box<str>),
-    /// A route's, with one of its objectives.
-    Slo(Name, &'static str),
-    /// An upstream's.
-    Upstream(Name),
-    /// An endpoint's of an upstream.
-    Endpoint(Name, Box<str>),
 }
 
 /// A series, and who is to write it.
@@ -107,6 +97,10 @@ pub(in crate::telemetry) enum Writer {
     },
 }
 
+/// How long series stay whose name has left the configuration: longer than scrapes are apart, and than nearly all exchanges
+/// last.
+const FAREWELL: Duration = Duration::from_mins(5);
+
 /// A series without free labels.
 const NO_VALUES: (&str, &[Arc<Value>]) = ("", &[]);
 
@@ -133,25 +127,26 @@ impl Catalogue {
         })
     }
 
-    /// A configuration is in force: series of names that it does not have go. Call it after the graph was swapped.
+    /// A configuration is in force: series of names that it does not have are to go. Call it after the graph was swapped.
     pub fn adopt(&self, plan: &Plan, generation: u32) {
+        let now = Instant::now();
+        self.part(now);
+        let owners = owner::all_of(plan);
         let mut series = self.lock();
         series.generation = generation;
         series.hash.clone_from(&plan.hash);
-        series.owners = owners(plan);
-        let Series {
-            histograms, owners, ..
-        } = &mut *series;
-        histograms.retain(|_, entry| owners.contains(&entry.owner));
-        series.recount();
-        let Series {
-            counters,
-            gauges,
-            owners,
-            ..
-        } = &mut *series;
-        counters.retain(|_, entry| owners.contains(&entry.owner));
-        gauges.retain(|_, entry| owners.contains(&entry.owner));
+        let mut leaving = std::mem::take(&mut series.leaving);
+        let before = std::mem::take(&mut series.owners).into_iter();
+        leaving.extend(before.filter(Owner::lingers).map(|owner| (owner, now)));
+        leaving.retain(|owner, _| !owners.contains(owner));
+        series.keep(|owner| owners.contains(owner) || leaving.contains_key(owner));
+        (series.owners, series.leaving) = (owners, leaving);
+    }
+
+    /// The series go whose farewell is over at this moment. To be called every few seconds.
+    pub(super) fn part(&self, now: Instant) {
+        let is_over = |since: Instant| now.saturating_duration_since(since) >= FAREWELL;
+        self.lock().dismiss(is_over);
     }
 
     /// At each scrape `draw` is asked for what it knows, as long as it lives.
@@ -204,8 +199,14 @@ impl Catalogue {
         let mut series = self.lock();
         // Each bucket is a series, and so are sum and count.
         let most = self.max_series / (buckets.labels().len() + 2);
-        let count = series.counts.get(wanted.family.name).map_or(0, |it| it.0);
-        if self.max_series > 0 && count >= most {
+        let is_full = |series: &Series| {
+            let count = series.counts.get(wanted.family.name);
+            self.max_series > 0 && count.is_some_and(|it| it.0 >= most)
+        };
+        if is_full(&series) {
+            series.dismiss(|_| true); // who has left makes room for who is there
+        }
+        if is_full(&series) {
             let labels = wanted.family.pairs_with(wanted.labels, &free);
             if !series
                 .histograms
@@ -242,6 +243,7 @@ impl Catalogue {
             Kind::Histogram(buckets) => buckets,
             Kind::Counter | Kind::Gauge => &DURATIONS, // a table that contradicts its user: a test's business
         };
+        series.welcome(&wanted);
         let is_shown = series.shows(&wanted);
         let is_native = self.has_native && family.kind.is_native();
         let before = series.histograms.len();
@@ -269,6 +271,7 @@ impl Catalogue {
     /// The counter of a series, as its writer sees it.
     pub(in crate::telemetry) fn counter(&self, wanted: Wanted<'_>) -> Counter {
         let mut series = self.lock();
+        series.welcome(&wanted);
         let is_shown = series.shows(&wanted);
         Counter::clone(&cell(
             &mut series.counters,
@@ -282,6 +285,7 @@ impl Catalogue {
     /// The gauge of a series, as its writer sees it.
     pub(in crate::telemetry) fn gauge(&self, wanted: Wanted<'_>) -> Gauge {
         let mut series = self.lock();
+        series.welcome(&wanted);
         let is_shown = series.shows(&wanted);
         Gauge::clone(&cell(
             &mut series.gauges,
@@ -392,36 +396,6 @@ fn cell<C>(
     cell
 }
 
-/// Everybody who is in a plan.
-fn owners(plan: &Plan) -> HashSet<Owner> {
-    let unmatched = Name::new(label::UNMATCHED);
-    let mut owners = HashSet::from([
-        Owner::Process,
-        Owner::Route(unmatched.clone()),
-        Owner::Pattern(unmatched, Box::from("")),
-    ]);
-    for listener in &plan.listeners {
-        owners.insert(Owner::Listener(listener.name.clone()));
-    }
-    for route in &plan.routes {
-        owners.insert(Owner::Route(route.name.clone()));
-        owners.insert(Owner::pattern(route));
-    }
-    for objective in slo::of_plan(plan) {
-        owners.insert(Owner::Slo(objective.route, objective.slo));
-    }
-    for upstream in &plan.upstreams {
-        owners.insert(Owner::Upstream(upstream.name.clone()));
-        for endpoint in &upstream.endpoints {
-            owners.insert(Owner::Endpoint(
-                upstream.name.clone(),
-                endpoint.address.to_string().into(),
-            ));
-        }
-    }
-    owners
-}
-
 // === impl Series ===
 
 impl Series {
@@ -433,23 +407,46 @@ impl Series {
         }
     }
 
-    /// Whether the page shows a series: an exchange that outlived its route must not bring the route's series back.
+    /// Keeps the series of these owners.
+    fn keep(&mut self, stays: impl Fn(&Owner) -> bool) {
+        self.histograms.retain(|_, entry| stays(&entry.owner));
+        self.counters.retain(|_, entry| stays(&entry.owner));
+        self.gauges.retain(|_, entry| stays(&entry.owner));
+        self.recount();
+    }
+
+    /// Drops the series of those who are leaving since a moment that is long enough ago. Not those of names that are
+    /// nowhere yet: the next configuration looks its series up before it is in force.
+    fn dismiss(&mut self, is_over: impl Fn(Instant) -> bool) {
+        let leaving = std::mem::take(&mut self.leaving).into_iter();
+        let (gone, leaving): (HashMap<_, _>, _) = leaving.partition(|(_, since)| is_over(*since));
+        self.leaving = leaving;
+        if !gone.is_empty() {
+            self.keep(|owner| !gone.contains_key(owner));
+        }
+    }
+
+    /// Whoever looks a series up for a configuration that is not in force yet has its name back.
+    fn welcome(&mut self, wanted: &Wanted<'_>) {
+        let is_next = match wanted.writer {
+            Writer::Any => true,
+            Writer::Worker { generation, .. } => generation > self.generation,
+        };
+        if is_next && !self.leaving.is_empty() {
+            self.leaving.remove(&wanted.owner);
+        }
+    }
+
+    /// Whether the page shows a series: an exchange that has outlived its route and its farewell must not bring the
+    /// route's series back.
     fn shows(&self, wanted: &Wanted<'_>) -> bool {
         match wanted.writer {
             Writer::Worker { generation, .. } if generation < self.generation => {
-                self.owners.contains(&wanted.owner)
+                let owner = &wanted.owner;
+                self.owners.contains(owner) || self.leaving.contains_key(owner)
             }
             _ => true,
         }
-    }
-}
-
-// === impl Owner ===
-
-impl Owner {
-    /// A route's, with its path pattern.
-    pub(in crate::telemetry) fn pattern(route: &Route) -> Self {
-        Self::Pattern(route.name.clone(), route.matches.path.as_str().into())
     }
 }
 

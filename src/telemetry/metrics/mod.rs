@@ -2,7 +2,7 @@
 //!
 //! Two homes, one rule. What lives as long as the process (events, reloads of telemetry, tokio, the process) goes through
 //! the `metrics` facade into metrics-exporter-prometheus. What carries a configured name lives in the [`Catalogue`]: it
-//! is carried over a reload by name and gone with the name, which the exporter cannot do, and its histograms keep
+//! is carried over a reload by name and gone a while after the name, which the exporter cannot do, and its histograms keep
 //! exemplars, which the facade does not know. [`Scraper`] makes one page of both.
 //!
 //! [`family`] is the table of what there is. A worker counts exchanges through its desk; other rooms count what no record

@@ -1,6 +1,7 @@
 //! `/metrics`: one page of both homes, the exporter of the facade and the catalogue.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use metrics_exporter_prometheus::{
     BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
@@ -110,9 +111,11 @@ impl Scraper {
         page
     }
 
-    /// What the exporter wants done every few seconds, or samples of its histograms pile up.
+    /// What both homes want done every few seconds, or samples of the exporter's histograms pile up, and series of names
+    /// that have long gone.
     pub fn upkeep(&self) {
         self.exporter.run_upkeep();
+        self.catalogue.part(Instant::now());
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use super::catalogue::{Owner, Wanted, Writer};
 use super::scrape::recorder;
@@ -132,8 +133,17 @@ fn a_retry_is_counted_by_what_was_wrong_before_it() {
     assert_eq!(found.collect::<Vec<_>>(), wanted.map(line));
 }
 
+/// When the farewell of whoever leaves now is nearly over, and when it is.
+fn in_the_farewell() -> Instant {
+    Instant::now() + Duration::from_secs(290)
+}
+
+fn after_the_farewell() -> Instant {
+    Instant::now() + Duration::from_secs(301)
+}
+
 #[test]
-fn a_reload_carries_names_over_and_drops_the_others() {
+fn a_reload_carries_names_over_and_the_others_go_when_they_were_scraped() {
     let (catalogue, _) = counted(1, 1);
     let listener = catalogue.listener(&Name::new("public"));
     listener.accepted.count();
@@ -141,6 +151,9 @@ fn a_reload_carries_names_over_and_drops_the_others() {
     catalogue.adopt(&next, 2);
     let mut tally = Tally::new(&catalogue, &next, 2, 0);
     tally.count(&record(Some(0)), 0, false);
+    catalogue.part(in_the_farewell());
+    assert!(page(&catalogue, Format::Text).contains("checkout"));
+    catalogue.part(after_the_farewell());
     let text = page(&catalogue, Format::Text);
     assert!(!text.contains("checkout"), "{text}");
     assert!(has(
@@ -155,7 +168,7 @@ fn a_reload_carries_names_over_and_drops_the_others() {
 }
 
 #[test]
-fn an_exchange_that_outlived_its_route_does_not_bring_it_back() {
+fn an_exchange_that_outlived_its_route_is_counted_and_brings_no_series_back_that_have_gone() {
     let catalogue = Catalogue::new();
     let old = Arc::new(plan(&["checkout", "web"]));
     catalogue.adopt(&old, 1);
@@ -164,8 +177,57 @@ fn an_exchange_that_outlived_its_route_does_not_bring_it_back() {
     tally.count(&record(Some(0)), 0, false);
     tally.count(&record(Some(1)), 0, false);
     let text = page(&catalogue, Format::Text);
-    assert!(!text.contains("checkout"), "{text}");
+    let counted =
+        "http_server_request_body_size_bytes_count{route=\"checkout\",http_route=\"/checkout\"} 1";
+    assert!(has(&text, counted), "{text}");
     assert!(text.contains("route=\"web\""));
+
+    catalogue.part(after_the_farewell());
+    let mut late = Tally::new(&catalogue, &old, 1, 1);
+    for tally in [&mut tally, &mut late] {
+        tally.count(&record(Some(0)), 0, false);
+    }
+    let text = page(&catalogue, Format::Text);
+    assert!(!text.contains("checkout"), "{text}");
+}
+
+#[test]
+fn a_name_that_comes_back_goes_on_where_it_was() {
+    let catalogue = Catalogue::new();
+    let both = Arc::new(plan(&["checkout", "web"]));
+    catalogue.adopt(&both, 1);
+    Tally::new(&catalogue, &both, 1, 0).count(&record(Some(0)), 0, false);
+    catalogue.adopt(&plan(&["web"]), 2);
+    catalogue.adopt(&both, 3);
+    Tally::new(&catalogue, &both, 3, 0).count(&record(Some(0)), 0, false);
+    catalogue.part(after_the_farewell());
+    let text = page(&catalogue, Format::Text);
+    let counted =
+        "http_server_request_body_size_bytes_count{route=\"checkout\",http_route=\"/checkout\"} 2";
+    assert!(has(&text, counted), "{text}");
+}
+
+#[test]
+fn what_the_next_configuration_looks_up_does_not_go_with_a_farewell_that_ends() {
+    let catalogue = Catalogue::new();
+    let both = Arc::new(plan(&["checkout", "web"]));
+    catalogue.adopt(&both, 1);
+    Tally::new(&catalogue, &both, 1, 0).count(&record(Some(0)), 0, false);
+    catalogue.adopt(&plan(&["web"]), 2);
+    // The graph is built and its workers begin before the plan is adopted.
+    let next = Arc::new(plan(&["checkout", "new"]));
+    let mut tally = Tally::new(&catalogue, &next, 3, 0);
+    tally.count(&record(Some(0)), 0, false);
+    tally.count(&record(Some(1)), 0, false);
+    catalogue.part(after_the_farewell());
+    catalogue.adopt(&next, 3);
+    let text = page(&catalogue, Format::Text);
+    for (route, count) in [("checkout", 2), ("new", 1)] {
+        let counted = format!(
+            "http_server_request_body_size_bytes_count{{route=\"{route}\",http_route=\"/{route}\"}} {count}"
+        );
+        assert!(has(&text, &counted), "{text}");
+    }
 }
 
 #[test]

@@ -58,20 +58,19 @@ fn the_first_values_of_a_label_are_told_apart_and_the_others_are_one() {
 }
 
 #[test]
-fn a_family_without_room_takes_no_more_label_sets_and_loses_no_sample() {
+fn a_family_without_room_takes_no_more_label_sets_until_a_name_goes_and_loses_no_sample() {
     let upstream = Upstream::ok("hello");
     // A label set of a histogram is 21 series: 47 of them.
     let config = Config::new(upstream.address()).telemetry(
         "metrics: {labels: {headers: {tenant: x-tenant}}, max_values: 1000, max_series: 1000}",
     );
-    let proxy = Proxy::start(config);
-    for nth in 0..120 {
+    let proxy = Proxy::start(config.clone());
+    let send = |nth: usize| {
         let tenant = format!("t{nth}");
-        assert_eq!(
-            get_with(proxy.public(), "/", &[("x-tenant", &tenant)]).status,
-            200
-        );
-    }
+        let answer = get_with(proxy.public(), "/", &[("x-tenant", &tenant)]);
+        assert_eq!(answer.status, 200);
+    };
+    (0..120).for_each(send);
     proxy.wait_log_lines(120);
     let metrics = proxy.metrics();
     assert_eq!(metrics.sum(COUNT, &[]), 120.0);
@@ -79,7 +78,23 @@ fn a_family_without_room_takes_no_more_label_sets_and_loses_no_sample() {
     assert!((40..=49).contains(&sets), "{sets} label sets");
     assert!(metrics.sum(COUNT, &[("tenant", "_OTHER")]) >= 70.0);
     assert!(metrics.sum("sightglass_metrics_series_overflow_total", &[]) >= 1.0);
-    proxy.finish();
+
+    // The route gets another name: the series of the old one stay, but not where others want their room.
+    let renamed =
+        config
+            .to_string()
+            .replacen("- name: web\n    match", "- name: site\n    match", 1);
+    proxy.write_config(renamed);
+    proxy.signal("HUP");
+    proxy.wait_stderr("configuration in force");
+    (0..5).for_each(send);
+    proxy.wait_log_lines(125);
+    let metrics = proxy.metrics();
+    for nth in 0..5 {
+        let labels = [("route", "site"), ("tenant", &format!("t{nth}"))];
+        assert_eq!(metrics.sum(COUNT, &labels), 1.0, "{nth}");
+    }
+    drop(proxy); // its books are not asked: what the old name has counted has gone for the new one
 }
 
 #[test]
