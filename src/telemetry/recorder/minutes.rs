@@ -3,6 +3,9 @@
 //! The other rings keep failures longer than the rest; who compares failures with the rest needs a rest that was not
 //! chosen. Each exchange of a minute is in its sample with the same chance (Vitter, "Random Sampling with a Reservoir",
 //! 1985, algorithm R). A minute is that of the exchange's end.
+//!
+//! What has just begun is what people ask about, and in a few seconds there is little of it: so the samples of the two
+//! newest minutes are larger. When a minute is no longer one of them its sample is thinned, by lot as well.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,8 +18,9 @@ pub(super) struct Minutes {
     /// The most bytes.
     budget: u64,
     bytes: u64,
-    /// How many exchanges a minute keeps.
-    of_a_minute: usize,
+    /// How many exchanges a minute keeps, one of the newest and one before those.
+    of_a_new: usize,
+    of_an_old: usize,
     minutes: VecDeque<Minute>,
 }
 
@@ -33,21 +37,30 @@ pub struct Minute {
 
 /// How many minutes are kept.
 const MINUTES: usize = 30;
-/// How many exchanges of a minute at most, and at least whatever the memory.
-const MOST: u64 = 256;
+/// How many of them are the newest.
+const NEWEST: usize = 2;
+/// How many exchanges of a minute at most, of a new one and of an old one, and at least whatever the memory.
+const MOST_OF_A_NEW: u64 = 1024;
+const MOST_OF_AN_OLD: u64 = 256;
 const LEAST: u64 = 4;
-/// What an exchange takes, about: where the memory is small, so that thirty minutes fit.
+/// The share of the memory that the newest have, in percent.
+const OF_THE_NEWEST: u64 = 25;
+/// What an exchange takes, about: so that thirty minutes fit.
 const ABOUT: u64 = 1200;
 
 // === impl Minutes ===
 
 impl Minutes {
     pub(super) fn new(budget: u64) -> Self {
-        let fits = budget / ABOUT / MINUTES as u64;
+        let fit = |percent: u64, minutes: usize, most: u64| {
+            let fits = budget / 100 * percent / ABOUT / minutes as u64;
+            usize::try_from(fits.clamp(LEAST, most)).unwrap_or(usize::MAX)
+        };
         Self {
             budget,
             bytes: 0,
-            of_a_minute: usize::try_from(fits.clamp(LEAST, MOST)).unwrap_or(usize::MAX),
+            of_a_new: fit(OF_THE_NEWEST, NEWEST, MOST_OF_A_NEW),
+            of_an_old: fit(100 - OF_THE_NEWEST, MINUTES - NEWEST, MOST_OF_AN_OLD),
             minutes: VecDeque::with_capacity(MINUTES + 1),
         }
     }
@@ -66,9 +79,15 @@ impl Minutes {
             None if self.minutes.is_empty() => self.begin(number, gone),
             _ => return, // it ended in a minute that nobody keeps
         };
+        let is_new = place + NEWEST >= self.minutes.len();
+        let most = if is_new {
+            self.of_a_new
+        } else {
+            self.of_an_old
+        };
         let minute = &mut self.minutes[place];
         minute.seen += 1;
-        if minute.kept.len() < self.of_a_minute {
+        if minute.kept.len() < most {
             minute.kept.push(Arc::clone(kept));
         } else {
             let lot = fastrand::u64(..minute.seen);
@@ -95,6 +114,9 @@ impl Minutes {
             seen: 0,
             kept: Vec::new(),
         });
+        if let Some(place) = self.minutes.len().checked_sub(NEWEST + 1) {
+            self.thin(place, gone);
+        }
         while self
             .minutes
             .front()
@@ -103,6 +125,17 @@ impl Minutes {
             self.forget_oldest(gone);
         }
         self.minutes.len() - 1
+    }
+
+    /// Makes the sample of a minute that of an old one. What is drawn by lot from what was drawn by lot is so, too.
+    fn thin(&mut self, place: usize, gone: &mut Vec<Arc<Kept>>) {
+        let minute = &mut self.minutes[place];
+        fastrand::shuffle(&mut minute.kept);
+        let thinned = minute.kept.drain(self.of_an_old.min(minute.kept.len())..);
+        for kept in thinned {
+            self.bytes -= kept.bytes;
+            gone.push(kept);
+        }
     }
 
     fn forget_oldest(&mut self, gone: &mut Vec<Arc<Kept>>) {

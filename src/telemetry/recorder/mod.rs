@@ -5,7 +5,7 @@
 //! errors   25 %   what people would call failed                       lanes: routes share it fairly
 //! retried  10 %   what took more than one attempt                     lanes
 //! slowest  10 %   the 32 slowest of each route in the last hour       slowest
-//! minutes  15 %   of each of the last 30 minutes up to 256, drawn     minutes
+//! minutes  15 %   of each of the last 30 minutes a sample by lot      minutes
 //! ```
 //!
 //! The percentages are shares of `telemetry.recorder.memory`. An exchange is kept once ([`Kept`]) and counted in each ring
@@ -14,7 +14,7 @@
 //! exchanges of one configuration share, are not.
 //!
 //! The telemetry thread is the only one that puts something in. A question copies pointers under the lock, at most
-//! some hundreds at a time, and looks at the exchanges and writes outside of it: who asks holds up nobody.
+//! a thousand at a time, and looks at the exchanges and writes outside of it: who asks holds up nobody.
 
 mod dump;
 mod kept;

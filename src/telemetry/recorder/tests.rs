@@ -231,35 +231,76 @@ fn the_slowest_of_each_route_stay_for_an_hour() {
 }
 
 #[test]
-fn a_minutes_sample_is_drawn_fairly() {
+fn a_minutes_sample_is_drawn_fairly_new_and_thinned() {
     fastrand::seed(11);
     let plan = Arc::new(plan(&["a"]));
-    let mut hits = [0_u32; 1_000];
-    for _ in 0..200 {
-        let recorder = recorder(16 << 20);
-        let mut whole = batch(&plan, numbered(0, 0..1_000));
-        let wall = whole.wall;
-        whole.wall = crate::telemetry::wall::Wall::new(wall.instant(), Duration::from_secs(90));
-        recorder.keep(whole);
-        let minutes = recorder.minutes();
-        let seen: u64 = minutes.iter().map(|it| it.seen).sum();
-        assert_eq!(seen, 1_000);
-        for minute in minutes {
-            let kept: BTreeSet<u64> = minute.kept.iter().map(|it| it.number).collect();
-            assert_eq!(kept.len(), minute.kept.len(), "none is in it twice");
-            for kept in minute.kept {
-                hits[usize::try_from(kept.record.connection).expect("small")] += 1;
+    let mut sizes = Vec::new();
+    for is_old in [false, true] {
+        let mut hits = [0_u32; 1_000];
+        for _ in 0..200 {
+            let recorder = recorder(16 << 20);
+            let keep = |count: u64, unix: u64| {
+                let mut batch = batch(&plan, numbered(0, 0..count));
+                let wall = batch.wall.instant();
+                batch.wall = crate::telemetry::wall::Wall::new(wall, Duration::from_secs(unix));
+                recorder.keep(batch);
+            };
+            keep(1_000, 90);
+            if is_old {
+                keep(1, 210);
+                keep(1, 270);
+            }
+            let mut minutes = recorder.minutes();
+            minutes.retain(|it| it.seen > 1);
+            let seen: u64 = minutes.iter().map(|it| it.seen).sum();
+            assert_eq!(seen, 1_000);
+            for minute in minutes {
+                let kept: BTreeSet<u64> = minute.kept.iter().map(|it| it.number).collect();
+                assert_eq!(kept.len(), minute.kept.len(), "none is in it twice");
+                for kept in minute.kept {
+                    hits[usize::try_from(kept.record.connection).expect("small")] += 1;
+                }
             }
         }
+        let all: u32 = hits.iter().sum();
+        let mean = f64::from(all) / 1_000.0;
+        // Each was drawn by chance `mean / 200` in 200 draws: the squares add up to about 999.
+        let spread: f64 = hits.iter().map(|it| (f64::from(*it) - mean).powi(2)).sum();
+        let chi = spread / (mean * (1.0 - mean / 200.0));
+        assert!((850.0..1_150.0).contains(&chi), "{chi} at a mean of {mean}");
+        let early: u32 = hits[..500].iter().sum();
+        assert!((f64::from(early) / f64::from(all) - 0.5).abs() < 0.03);
+        sizes.push(mean / 200.0);
     }
-    let all: u32 = hits.iter().sum();
-    let mean = f64::from(all) / 1_000.0;
-    // Each was drawn by chance `mean / 200` in 200 draws: the squares add up to about 999.
-    let spread: f64 = hits.iter().map(|it| (f64::from(*it) - mean).powi(2)).sum();
-    let chi = spread / (mean * (1.0 - mean / 200.0));
-    assert!((850.0..1_150.0).contains(&chi), "{chi} at a mean of {mean}");
-    let early: u32 = hits[..500].iter().sum();
-    assert!((f64::from(early) / f64::from(all) - 0.5).abs() < 0.02);
+    assert!(sizes[0] > 2.0 * sizes[1], "{sizes:?}");
+}
+
+#[test]
+fn the_newest_minutes_have_more_samples_and_what_comes_late_has_its_chance_in_a_thinned_one() {
+    fastrand::seed(12);
+    let recorder = recorder(128 << 20);
+    let plan = Arc::new(plan(&["a"]));
+    let keep = |numbers: std::ops::Range<u64>, minute: u64| {
+        let mut batch = batch(&plan, numbered(0, numbers));
+        let unix = Duration::from_secs(minute * 60 + 20);
+        batch.wall = crate::telemetry::wall::Wall::new(batch.records[0].started, unix);
+        recorder.keep(batch);
+    };
+    for minute in 1..=4 {
+        keep(0..3_000, minute);
+    }
+    let sizes = || -> Vec<usize> {
+        let minutes = recorder.minutes();
+        minutes.iter().map(|it| it.kept.len()).collect()
+    };
+    assert_eq!(sizes(), [256, 256, 1_024, 1_024]);
+    keep(3_000..6_000, 1); // half of all that it has seen
+    assert_eq!(sizes(), [256, 256, 1_024, 1_024]);
+    let first = &recorder.minutes()[0];
+    assert_eq!(first.seen, 6_000);
+    let late = first.kept.iter();
+    let late = late.filter(|it| it.record.connection >= 3_000).count();
+    assert!((96..=160).contains(&late), "{late}");
 }
 
 #[test]
