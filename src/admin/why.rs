@@ -26,6 +26,7 @@ pub(super) fn page(sources: &Sources, query: &str) -> Reply {
     reply::value(&json!({
         "matched": answer.matched,
         "rest": answer.rest,
+        "place": answer.place.as_ref().map(ToString::to_string),
         "window": {"from": from, "until": until, "minutes": question.minutes},
         "differences": answer.differences.iter().map(difference).collect::<Value>(),
         "symptoms": answer.symptoms.iter().map(symptom).collect::<Value>(),

@@ -13,8 +13,12 @@ pub(super) fn draw(answer: &Value, filter: Option<&str>) -> String {
     let asked = filter.map_or_else(|| "failed or slow".to_owned(), harmless);
     let minutes = &answer["window"]["minutes"];
     let (matched, rest) = (&answer["matched"], &answer["rest"]);
+    let place = match text(&answer["place"]) {
+        place if place.is_empty() => String::new(),
+        place => format!(" of {place}"),
+    };
     let mut page = format!(
-        "{matched} exchanges of the last {minutes} minutes were looked at that match ({asked}), beside {rest} others\n"
+        "{matched} exchanges of the last {minutes} minutes were looked at that match ({asked}), beside {rest} others{place}\n"
     );
     if let Some(note) = answer["note"].as_str() {
         page.push_str(&format!("\n{}\n", harmless(note)));
@@ -81,7 +85,7 @@ mod tests {
     #[test]
     fn shares_are_told_as_figures_and_as_bars_and_strangers_are_harmless() {
         let answer = json!({
-            "matched": 40, "rest": 900, "window": {"minutes": 10}, "note": null,
+            "matched": 40, "rest": 900, "place": "route==\"a\"", "window": {"minutes": 10}, "note": null,
             "differences": [{
                 "fact": "endpoint", "value": "10.0.0.7:9002", "support": 40, "matched_share": 1.0, "rest_share": 0.05,
                 "risk": 0.5, "within": [{"fact": "user_agent", "value": "evil\u{1b}[2J", "support": 20, "matched_share": 0.5, "rest_share": 0.0, "risk": 1.0}],
@@ -91,6 +95,10 @@ mod tests {
         let page = draw(&answer, Some("status>=500"));
         assert!(
             page.starts_with("40 exchanges of the last 10 minutes"),
+            "{page}"
+        );
+        assert!(
+            page.contains("beside 900 others of route==\"a\"\n"),
             "{page}"
         );
         let first = page

@@ -35,7 +35,7 @@ async function drawWhy() {
   $("why").replaceChildren();
   try {
     const answer = await ask("/api/v1/why" + (isAll ? "" : "?" + new URLSearchParams({ filter: view.why })));
-    write($("why-note"), `${whole(answer.matched)} that match, ${whole(answer.rest)} others${answer.note ? ": " + shown(answer.note) : ""}`);
+    write($("why-note"), `${whole(answer.matched)} that match, ${whole(answer.rest)} others${answer.place ? " of " + shown(answer.place) : ""}${answer.note ? ": " + shown(answer.note) : ""}`);
     const bar = (part) => {
       const fill = el("i");
       fill.style.width = 100 * part + "%";

@@ -127,6 +127,33 @@ impl Field {
         }
     }
 
+    /// Whether it tells which exchange it was, and nothing of how it went: who asked for what, and who was to answer.
+    pub(super) fn is_place(&self) -> bool {
+        match self {
+            Self::Plain(plain) => matches!(
+                plain,
+                Plain::Route
+                    | Plain::Upstream
+                    | Plain::Endpoint
+                    | Plain::Listener
+                    | Plain::Method
+                    | Plain::Scheme
+                    | Plain::Host
+                    | Plain::Path
+                    | Plain::Query
+                    | Plain::Protocol
+                    | Plain::Client
+                    | Plain::Peer
+                    | Plain::User
+                    | Plain::UserAgent
+                    | Plain::Tls
+                    | Plain::Generation
+            ),
+            Self::Header(_) => true,
+            Self::Phase(_) => false,
+        }
+    }
+
     /// All names, for a hint.
     pub(super) fn names() -> impl Iterator<Item = String> {
         let phases = Phase::ALL

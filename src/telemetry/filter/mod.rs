@@ -85,6 +85,13 @@ impl Filter {
         fields
     }
 
+    /// The place that it names: of what must hold together that which tells who asked for what and who was to answer, and
+    /// nothing of how it went. `None` where it says nothing of a place, or nothing else.
+    #[must_use]
+    pub fn place(&self) -> Option<Self> {
+        self.0.place().map(|place| Self(Arc::new(place)))
+    }
+
     /// Whether it takes this exchange, which has ended.
     #[must_use]
     pub fn takes(&self, plan: &Plan, record: &Record) -> bool {

@@ -437,3 +437,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_place_is_what_says_nothing_of_how_it_went() {
+    let place = |text: &str| {
+        let filter = Filter::read(text).expect("a filter");
+        filter.place().map(|it| it.to_string())
+    };
+    for (text, named) in [
+        ("error", None),
+        ("route==\"a\"", None),
+        ("route==\"a\" && method==\"GET\"", None),
+        ("route==\"a\" || error", None),
+        ("route==\"a\" && error", Some("route==\"a\"")),
+        (
+            "route==\"a\" && (error || duration>1s) && endpoint==\"h:1\" && header[\"x\"]==\"y\"",
+            Some("route==\"a\" && endpoint==\"h:1\" && header[\"x\"]==\"y\""),
+        ),
+        (
+            "(route==\"a\" && error) && duration>1s",
+            Some("route==\"a\""),
+        ),
+        ("!endpoint && status==429", None),
+        (
+            "(route==\"a\" || !(host==\"b\")) && status==500",
+            Some("route==\"a\" || !(host==\"b\")"),
+        ),
+        ("(route==\"a\" || status==404) && status>=400", None),
+        ("phase.wait>1s && reused && attempts==1", None),
+    ] {
+        assert_eq!(place(text).as_deref(), named, "{text}");
+    }
+}

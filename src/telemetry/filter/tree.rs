@@ -89,6 +89,41 @@ impl Node {
             | Self::Matches(field, _) => into.push(field.to_string()),
         }
     }
+
+    /// Whether each field that it names is of a place. That one is there at all tells how it went: what was refused has no
+    /// endpoint.
+    fn is_place(&self) -> bool {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter().all(Self::is_place),
+            Self::Not(part) => part.is_place(),
+            Self::Is(_) => false,
+            Self::Compare(field, ..) | Self::In(field, _) | Self::Matches(field, _) => {
+                field.is_place()
+            }
+        }
+    }
+
+    /// Those of its conditions that name a place, where it has others beside them.
+    pub(super) fn place(&self) -> Option<Self> {
+        let (mut places, mut has_others) = (Vec::new(), false);
+        self.conditions(&mut |condition| match condition.is_place() {
+            true => places.push(condition.clone()),
+            false => has_others = true,
+        });
+        match places.len() {
+            _ if !has_others => None,
+            0 | 1 => places.pop(),
+            _ => Some(Self::And(places)),
+        }
+    }
+
+    /// Meets each of the conditions that must hold together.
+    fn conditions(&self, meet: &mut dyn FnMut(&Self)) {
+        match self {
+            Self::And(parts) => parts.iter().for_each(|it| it.conditions(meet)),
+            condition => meet(condition),
+        }
+    }
 }
 
 // === impl Operator ===

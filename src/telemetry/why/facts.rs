@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::exchange::{Outcome, Phase, Record};
+use crate::telemetry::label;
 use crate::telemetry::log::{method, place, protocol};
 use crate::telemetry::recorder::Kept;
 
@@ -87,7 +88,10 @@ impl Vocabulary {
             return *number;
         }
         let number = u32::try_from(self.facts.len()).unwrap_or(u32::MAX);
-        self.facts.push((fact.clone(), SYMPTOMS.contains(&name)));
+        // That no route took it is how it failed.
+        let is_unmatched = name == "route" && fact.value == label::UNMATCHED;
+        let is_symptom = is_unmatched || SYMPTOMS.contains(&name);
+        self.facts.push((fact.clone(), is_symptom));
         self.numbers.insert(fact, number);
         number
     }

@@ -4,11 +4,16 @@
 //! rings keep failures longer than the rest; its samples of each minute are fair. So both groups are drawn from these
 //! samples. Where they hold too few that match and only failures are asked for, all failures of the minutes for which
 //! the recorder still has each one are taken instead: within a minute that is no choice either.
+//!
+//! Who asks what is wrong at a place is not told what sets the place apart: the rest is the others of the same place, where
+//! they are enough in the minutes in which something matches.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Question;
 use crate::config::Name;
+use crate::telemetry::filter::Filter;
 use crate::telemetry::recorder::{Kept, Minute, Recorder};
 
 /// The two groups.
@@ -16,6 +21,10 @@ pub(super) struct Groups {
     pub(super) matched: Vec<Member>,
     pub(super) rest: Vec<Member>,
     pub(super) window: (u64, u64),
+    /// Of which place the rest is; of any where there is none.
+    pub(super) place: Option<Filter>,
+    /// Whether a place is named, and too few others are there.
+    pub(super) is_lonely: bool,
 }
 
 /// An exchange of a group.
@@ -26,8 +35,8 @@ pub(super) struct Member {
     pub(super) weight: f64,
 }
 
-/// From so many on the samples hold enough that match.
-const ENOUGH: usize = 100;
+/// From so many on the samples hold enough that match, and a place enough that do not.
+pub(super) const ENOUGH: usize = 100;
 /// The most that match which are looked at.
 pub(super) const MOST_MATCHED: usize = 20_000;
 /// Slow without an objective: so many times the route's median.
@@ -62,10 +71,26 @@ pub(super) fn draw(recorder: &Recorder, question: &Question) -> Groups {
             rest.retain(|member| member.minute >= whole_since);
         }
     }
+    let mut place = question.filter.as_ref().and_then(Filter::place);
+    let mut is_lonely = false;
+    if let Some(there) = &place {
+        let is_there = |it: &Member| there.takes(&it.kept.plan, &it.kept.record);
+        // Minutes are compared with themselves: those in which none matches say nothing.
+        let minutes: HashSet<u64> = matched.iter().map(|it| it.minute).collect();
+        let beside = rest.iter().filter(|it| minutes.contains(&it.minute));
+        is_lonely = beside.filter(|it| is_there(it)).count() < ENOUGH;
+        if is_lonely {
+            place = None;
+        } else {
+            rest.retain(is_there);
+        }
+    }
     Groups {
         matched,
         rest,
         window: (first * 60, now + 1), // the present second is among them
+        place,
+        is_lonely,
     }
 }
 
@@ -100,20 +125,19 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn new(question: &'a Question, minutes: &[Minute]) -> Self {
-        let mut paces: Vec<(Name, Vec<u128>)> = Vec::new();
+        let mut paces: Vec<(Name, Vec<(u128, f64)>)> = Vec::new();
         if question.filter.is_none() {
-            for kept in minutes.iter().flat_map(|it| &it.kept) {
-                let Some(name) = route(kept) else { continue };
-                let pace = kept.record.pace().as_micros();
+            for Member { kept, weight, .. } in minutes.iter().flat_map(members) {
+                let Some(name) = route(&kept) else { continue };
+                let pace = (kept.record.pace().as_micros(), weight);
                 match paces.iter_mut().find(|(known, _)| known == name) {
                     Some((_, paces)) => paces.push(pace),
                     None => paces.push((name.clone(), vec![pace])),
                 }
             }
         }
-        let slow = paces.into_iter().map(|(name, mut paces)| {
-            paces.sort_unstable();
-            let median = paces.get(paces.len() / 2).copied().unwrap_or_default();
+        let slow = paces.into_iter().map(|(name, paces)| {
+            let median = median(paces);
             (name, (median * SLOW).max(median + NOISE))
         });
         Self {
@@ -143,6 +167,18 @@ impl<'a> Asked<'a> {
             (None, None) => false,
         }
     }
+}
+
+/// The middle of these, each with its weight.
+fn median(mut of: Vec<(u128, f64)>) -> u128 {
+    of.sort_unstable_by_key(|(value, _)| *value);
+    let half = of.iter().map(|(_, weight)| weight).sum::<f64>() / 2.0;
+    let mut below = 0.0;
+    let middle = of.iter().find(|(_, weight)| {
+        below += weight;
+        below > half
+    });
+    middle.map_or(0, |(value, _)| *value)
 }
 
 fn route(kept: &Kept) -> Option<&Name> {

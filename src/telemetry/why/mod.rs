@@ -21,6 +21,7 @@ use std::time::Duration;
 use super::filter::Filter;
 use super::recorder::Recorder;
 use facts::Vocabulary;
+use groups::ENOUGH;
 use rank::{Case, Found};
 
 pub use facts::Fact;
@@ -43,6 +44,8 @@ pub struct Answer {
     pub matched: usize,
     /// How many of the others were.
     pub rest: usize,
+    /// The place that the question names, where the others are those of this place alone.
+    pub place: Option<Filter>,
     /// From when until before when they ended, in seconds since 1970.
     pub window: (u64, u64),
     /// What sets them apart, the most telling first.
@@ -125,11 +128,15 @@ pub fn why(recorder: &Recorder, question: &Question) -> Answer {
             "only {few} do not match: there is nothing to compare with"
         )),
         _ if differences.is_empty() => Some("nothing sets them apart".to_owned()),
+        _ if groups.is_lonely => Some(format!(
+            "fewer than {ENOUGH} others at the same place: compared with those of all places"
+        )),
         _ => None,
     };
     Answer {
         matched: matched.len(),
         rest: rest.len(),
+        place: groups.place,
         window: groups.window,
         differences,
         symptoms: symptoms(&words, &matched, &rest),

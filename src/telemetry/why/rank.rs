@@ -59,6 +59,8 @@ struct Counts {
     matched_weight: f64,
     rest: usize,
     rest_weight: f64,
+    /// The sum of all squares of weights.
+    squares: f64,
     minutes: BTreeMap<u64, f64>,
 }
 
@@ -80,6 +82,7 @@ pub(super) fn most_telling(
         for fact in case.facts.iter().copied().filter(|fact| eligible(*fact)) {
             let counts = facts.entry(fact).or_default();
             *counts.minutes.entry(case.minute).or_default() += 1.0;
+            counts.squares += case.weight * case.weight;
             if is_matched {
                 counts.matched += 1;
                 counts.matched_weight += case.weight;
@@ -118,6 +121,7 @@ struct Whole {
     matched_weight: f64,
     rest: f64,
     rest_weight: f64,
+    squares: f64,
 }
 
 impl Whole {
@@ -128,6 +132,19 @@ impl Whole {
             matched_weight: weight(matched),
             rest: number(rest.len()),
             rest_weight: weight(rest),
+            squares: members(matched, rest)
+                .map(|(case, _)| case.weight * case.weight)
+                .sum(),
+        }
+    }
+
+    /// Of how many exchanges a share was seen that stands for so many: as many as say as much about it, weights and all
+    /// (Kish, 1965). Where each that matches was taken and stands for itself the share is as sure as its number.
+    fn seen(&self, weight: f64, squares: f64) -> f64 {
+        if self.matched_weight > self.matched && squares > 0.0 {
+            weight * weight / squares
+        } else {
+            weight
         }
     }
 
@@ -147,10 +164,14 @@ impl Whole {
             self.rest_weight - it.rest_weight,
         );
         let without = share(matched, rest);
-        // Of how many exchanges a share was seen: those that match were looked at one in so many.
-        let one_in = self.matched_weight / self.matched;
-        let (low, _) = wilson(with, (it.matched_weight + it.rest_weight) / one_in);
-        let (_, high) = wilson(without, (matched + rest) / one_in);
+        let (low, _) = wilson(
+            with,
+            self.seen(it.matched_weight + it.rest_weight, it.squares),
+        );
+        let (_, high) = wilson(
+            without,
+            self.seen(matched + rest, self.squares - it.squares),
+        );
         let low = with - without - (with - low).hypot(high - without);
         Found {
             fact,

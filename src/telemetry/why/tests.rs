@@ -6,8 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::*;
 use crate::config::{self, Plan};
-use crate::exchange::{KnownMethod, Outcome, Record};
+use crate::exchange::{KnownMethod, Outcome, Phase, Record};
 use crate::telemetry::fixture::{batch, plan, record};
+use crate::telemetry::wall::Wall;
 
 /// Ten endpoints, two routes.
 fn ten() -> Plan {
@@ -54,8 +55,6 @@ fn found(
     is_bad: impl Fn(&Record, &mut fastrand::Rng) -> bool,
 ) -> Answer {
     let mut random = fastrand::Rng::with_seed(7);
-    let recorder = Recorder::new(&config::Recorder::default());
-    let plan = Arc::new(ten());
     let records = (0..count).map(|_| {
         let mut record = drawn(&mut random);
         if is_bad(&record, &mut random) {
@@ -63,7 +62,13 @@ fn found(
         }
         record
     });
-    recorder.keep(batch(&plan, records.collect()));
+    found_in(records.collect(), filter)
+}
+
+/// What is found in these exchanges.
+fn found_in(records: Vec<Record>, filter: Option<&str>) -> Answer {
+    let recorder = Recorder::new(&config::Recorder::default());
+    recorder.keep(batch(&Arc::new(ten()), records));
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("after 1970");
@@ -75,6 +80,25 @@ fn found(
             now,
         },
     )
+}
+
+/// What is found in these exchanges, a minute each.
+fn found_by_minutes(minutes: Vec<Vec<Record>>, filter: Option<&str>) -> Answer {
+    let recorder = Recorder::new(&config::Recorder::default());
+    let plan = Arc::new(ten());
+    let mut now = Duration::from_secs(60_020);
+    for records in minutes {
+        now += Duration::from_secs(60);
+        let mut batch = batch(&plan, records);
+        batch.wall = Wall::new(batch.records[0].started, now);
+        recorder.keep(batch);
+    }
+    let question = Question {
+        filter: filter.map(|text| Filter::read(text).expect("a filter")),
+        minutes: 10,
+        now: now + Duration::from_secs(20),
+    };
+    why(&recorder, &question)
 }
 
 fn first(answer: &Answer) -> (&str, &str) {
@@ -195,6 +219,101 @@ fn what_the_filter_names_and_what_follows_from_failing_is_not_ranked() {
         symptoms.contains(&"502") && symptoms.contains(&"connection_terminated"),
         "{symptoms:?}"
     );
+}
+
+#[test]
+fn what_is_wrong_at_a_place_is_compared_with_the_others_there() {
+    let at =
+        |network: u8, it: &Record| matches!(it.client, IpAddr::V4(it) if it.octets()[2] == network);
+    let records = |usual: u8| -> Vec<Record> {
+        let mut random = fastrand::Rng::with_seed(7);
+        let records = (0..20_000).map(|_| {
+            let mut record = drawn(&mut random);
+            let is_there = record.route == Some(0);
+            if is_there {
+                record.method = KnownMethod::Put; // which the other route has never
+            }
+            let chance = if at(3, &record) { 90 } else { usual };
+            if is_there && random.u8(..100) < chance {
+                fail(&mut record);
+            }
+            record
+        });
+        records.collect()
+    };
+    let answer = found_in(records(30), Some("route==\"checkout\" && error"));
+    let place = answer.place.as_ref().map(ToString::to_string);
+    assert_eq!(place.as_deref(), Some("route==\"checkout\""));
+    assert_eq!(first(&answer), ("client_network", "10.0.3.0/24"));
+    assert!(
+        answer.differences.iter().all(|it| it.fact.name != "method"),
+        "{answer:?}"
+    );
+    // Where nearly all fail there are too few others at the place.
+    let answer = found_in(records(100), Some("route==\"checkout\" && error"));
+    assert_eq!(answer.place, None);
+    assert_eq!(first(&answer), ("upstream", "checkout-service"));
+    assert!(
+        answer.note.is_some_and(|it| it.contains("the same place")),
+        "it is told"
+    );
+}
+
+#[test]
+fn a_place_that_is_down_is_not_compared_with_its_better_minutes() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let minutes = (0..10).map(|minute| {
+        let records = (0..600).map(|_| {
+            let mut record = drawn(&mut random);
+            if minute >= 8 && record.route == Some(0) {
+                fail(&mut record);
+            }
+            record
+        });
+        records.collect()
+    });
+    let answer = found_by_minutes(minutes.collect(), Some("route==\"checkout\" && error"));
+    assert_eq!(answer.place, None);
+    assert_eq!(first(&answer), ("upstream", "checkout-service"));
+}
+
+#[test]
+fn what_is_usual_is_that_of_all_minutes_although_the_newest_have_more_samples() {
+    let minutes = (0..10).map(|minute| {
+        let mut random = fastrand::Rng::with_seed(minute);
+        let records = (0..1_300).map(|_| {
+            let mut record = drawn(&mut random);
+            if minute >= 8 {
+                let wait = [(Phase::Wait, Duration::from_millis(400))];
+                record.phases = wait.into_iter().collect();
+            }
+            record
+        });
+        records.collect()
+    });
+    let answer = found_by_minutes(minutes.collect(), None);
+    assert!(answer.matched > answer.rest, "{answer:?}");
+}
+
+#[test]
+fn that_no_route_took_it_is_how_it_failed_and_not_why() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let records = (0..20_000).map(|number| {
+        let mut record = drawn(&mut random);
+        if number % 20 == 0 {
+            record.route = None;
+            record.first = None;
+            record.status = 404;
+            record.outcome = Outcome::DestinationNotFound;
+        } else if record.first.as_ref().is_some_and(|it| it.endpoint == 7) && random.u8(..5) == 0 {
+            fail(&mut record);
+        }
+        record
+    });
+    let answer = found_in(records.collect(), None);
+    assert_eq!(first(&answer), ("endpoint", "127.0.0.1:9007"));
+    let is_told = |it: &Symptom| it.fact.name == "route" && it.fact.value == "_unmatched";
+    assert!(answer.symptoms.iter().any(is_told), "{answer:?}");
 }
 
 #[test]
