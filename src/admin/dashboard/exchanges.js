@@ -40,7 +40,7 @@ function row(exchange) {
   const bad = exchange.status >= 500 ? " bad" : "";
   const tr = el("tr", { role: "row" },
     cell("time", exchange.time.slice(11, 23)),
-    cell("route-name", shown(exchange.route || "_unmatched")),
+    cell("route-name", shown(exchange.route || UNMATCHED)),
     cell("request", el("span", { class: "method" }, shown(exchange.method)), " ", open),
     cell("number" + bad, String(exchange.status)),
     cell("outcome" + (exchange.outcome === "served" ? "" : " bad"), exchange.outcome),
@@ -83,7 +83,7 @@ function fillFilters(routes) {
     }
     if (document.activeElement !== select) select.value = chosen || "";
   };
-  fill(form.elements.route, [...routes, "_unmatched"], view.route);
+  fill(form.elements.route, [...routes, UNMATCHED], view.route);
   fill(form.elements.outcome, OUTCOMES, view.outcome);
   if (document.activeElement !== form.elements.order) form.elements.order.value = view.order || "";
   for (const name of ["min", "filter"]) if (document.activeElement !== form.elements[name]) form.elements[name].value = view[name] || "";
@@ -144,7 +144,7 @@ function detail(exchange) {
     facts(phases.map(([phase, ms]) => [phase, `${millis(ms)} · ${share(ms, exchange.duration_ms)} · ${OWNER_NAME[OWNER[phase] || "proxy"]}`])),
     el("h3", {}, "Facts"),
     facts([["trace id", el("code", {}, exchange.trace_id)], ["", copy],
-      ["", away("Open the trace", exchange.sampled ? links.trace : null, { trace_id: exchange.trace_id, span_id: exchange.span_id })], ["time", exchange.time], ["route", exchange.route || "_unmatched"],
+      ["", away("Open the trace", exchange.sampled ? links.trace : null, { trace_id: exchange.trace_id, span_id: exchange.span_id })], ["time", exchange.time], ["route", exchange.route || UNMATCHED],
       ["upstream", exchange.upstream], ...attempts, ["client", exchange.client], ["peer", exchange.peer], ["host", exchange.host], ["query", exchange.query],
       ["protocol", exchange.protocol], ["request body", `${whole(exchange.bytes_in)} B`], ["response body", `${whole(exchange.bytes_out)} B`],
       ["user agent", exchange.user_agent], ["request id", exchange.request_id], ["kept as a trace", exchange.sampled ? exchange.sampling_reason || "yes" : "no"],

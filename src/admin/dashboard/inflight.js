@@ -26,7 +26,7 @@ async function drawInFlight() {
     $("inflight-rows").replaceChildren(...exchanges.slice(0, MOST_IN_FLIGHT).map((it) => el("tr", { role: "row" },
       cell("number", "for", millis(it.age_ms)),
       cell("", "in", `${it.phase} for ${millis(it.in_phase_ms)}`),
-      cell("", "route", shown(it.route || "_unmatched")),
+      cell("", "route", shown(it.route || UNMATCHED)),
       cell("", "endpoint", it.endpoint ? shown(it.endpoint) : "none yet"),
       cell("fact", "", el("span", { class: "method" }, shown(it.method)), " ", el("bdi", {}, shown(it.path || ""))),
       cell("", "client", shown(it.client)),

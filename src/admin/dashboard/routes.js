@@ -16,7 +16,7 @@ function routeCard(name) {
 }
 
 function drawRoutes({ routes }) {
-  const order = [...routes].sort((a, b) => (a.route === "_unmatched") - (b.route === "_unmatched") || (a.route < b.route ? -1 : 1));
+  const order = [...routes].sort((a, b) => (a.route === UNMATCHED) - (b.route === UNMATCHED) || (a.route < b.route ? -1 : 1));
   for (const route of order) {
     if (!cards.has(route.route)) cards.set(route.route, routeCard(route.route));
     const { card, title, rates, latency, board, dd } = cards.get(route.route);
@@ -24,11 +24,11 @@ function drawRoutes({ routes }) {
     title.href = link({ route: isChosen ? "" : route.route });
     title.title = isChosen ? "show the exchanges of all routes" : "show this route's exchanges only";
     if (isChosen) title.setAttribute("aria-current", "true"); else title.removeAttribute("aria-current");
-    const now = Date.now(), leads = away("Dashboard", route.route === "_unmatched" ? null : links.dashboard, { route: route.route, from_ms: now - 3600000, to_ms: now });
+    const now = Date.now(), leads = away("Dashboard", route.route === UNMATCHED ? null : links.dashboard, { route: route.route, from_ms: now - 3600000, to_ms: now });
     if (leads && !board.firstChild) board.append(leads); else if (leads) board.firstChild.href = leads.href;
     write(dd.requests, rate(route.rate));
     write(dd.errors, route.rate > 0 ? `${rate(route.error_rate)} · ${share(route.error_rate, route.rate)}` : rate(0));
-    dd.errors.className = route.error_rate > 0 ? "bad" : "";
+    dd.errors.className = route.error_rate > 0 && route.route !== UNMATCHED ? "bad" : "";
     write(dd.p50, millis(route.p50_ms));
     write(dd.p99, millis(route.p99_ms));
     rates.draw([means(route.requests, 5), means(route.errors, 5)], true,
@@ -45,16 +45,17 @@ function drawRoutes({ routes }) {
   drawSummary(routes);
 }
 
+// What found no route counts as a request and not as an error: it is told apart.
 function drawSummary(routes) {
-  const sum = (key) => routes.reduce((all, route) => all + route[key], 0);
-  const [requests, errors] = [sum("rate"), sum("error_rate")];
+  const matched = routes.filter((route) => route.route !== UNMATCHED), lost = routes.find((route) => route.route === UNMATCHED)?.error_rate || 0;
+  const sum = (key, routes) => routes.reduce((all, route) => all + route[key], 0);
+  const [requests, errors] = [sum("rate", routes), sum("error_rate", matched)];
   const worst = routes.filter((route) => route.p99_ms != null).sort((a, b) => b.p99_ms - a.p99_ms)[0];
-  const failing = routes.filter((route) => route.error_rate > 0).sort((a, b) => b.error_rate - a.error_rate)[0];
-  const matched = routes.filter((route) => route.route !== "_unmatched").length;
+  const failing = matched.filter((route) => route.error_rate > 0).sort((a, b) => b.error_rate - a.error_rate);
   const figure = (title, value, note, isBad) => el("dl", {}, el("dt", {}, title), el("dd", isBad ? { class: "bad" } : {}, value), el("dd", { class: "note" }, note));
   $("summary").replaceChildren(
-    figure("requests", rate(requests), `on ${matched} route${matched === 1 ? "" : "s"}, last 10 s`),
-    figure("errors", rate(errors), failing ? `most on ${shown(failing.route)}` : "none in the last 10 s", errors > 0),
-    figure("share of errors", share(errors, requests), "5xx or not served"),
+    figure("requests", rate(requests), `on ${matched.length} route${matched.length === 1 ? "" : "s"}, last 10 s`),
+    figure("errors", rate(errors), failing.length ? `${failing.length > 1 ? "most " : ""}on ${shown(failing[0].route)}` : "none in the last 10 s", errors > 0),
+    figure("share of errors", share(errors, requests), lost > 0 ? `5xx or not served; ${rate(lost)} more found no route` : "5xx or not served"),
     figure("slowest p99", worst ? millis(worst.p99_ms) : "–", worst ? `on ${shown(worst.route)}` : "nothing in the last 10 s"));
 }

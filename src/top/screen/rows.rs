@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::sheet::{Cell, Column, Row, Sheet, figure, text as words};
-use crate::top::read::{list, number, text};
+use crate::top::read::{UNMATCHED, list, number, text};
 
 /// What a row is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,8 @@ const SIGNS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'
 pub(super) fn routes(round: &Value) -> Sheet<Subject> {
     let rows = list(&round["routes"]["routes"]).iter().map(|it| {
         let mut cells = vec![name(&it["route"])];
-        let is_bad = figures(it, &mut cells);
+        // What no route takes fails all of it, and is seldom news.
+        let is_bad = figures(it, &mut cells) && it["route"] != UNMATCHED;
         cells.push(Cell::Text(minute(list(&it["requests"]))));
         Row {
             cells,
@@ -288,6 +289,16 @@ mod tests {
         );
         assert_eq!((sheet.rows[0].is_bad, sheet.rows[1].is_bad), (false, true));
         assert_eq!(shown(&upstreams(&round), 0).last(), Some(&"1 (1 out)"));
+    }
+
+    #[test]
+    fn what_found_no_route_is_no_bad_route() {
+        let route =
+            |name: &str| json!({"route": name, "rate": 4.0, "error_rate": 4.0, "requests": []});
+        let round = json!({"routes": {"routes": [route("_unmatched"), route("web")]}});
+        let sheet = routes(&round);
+        assert_eq!(shown(&sheet, 0)[2], "100.0 %");
+        assert_eq!((sheet.rows[0].is_bad, sheet.rows[1].is_bad), (false, true));
     }
 
     #[test]
