@@ -189,7 +189,7 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn during_the_delay_it_is_not_ready_but_serves() {
     let upstream = Upstream::ok("hello");
-    let mut proxy = Proxy::start(Config::new(upstream.address()).runtime("drain: {delay: 1s}"));
+    let mut proxy = Proxy::start(Config::new(upstream.address()).runtime("drain: {delay: 2s}"));
     let since = Instant::now();
     proxy.signal("TERM");
     proxy.wait_until("it is not ready", || {
@@ -197,7 +197,7 @@ fn during_the_delay_it_is_not_ready_but_serves() {
     });
     assert_eq!(get(proxy.public(), "/").text(), "hello");
     assert!(proxy.wait_exit().success());
-    assert!(since.elapsed() > Duration::from_millis(900));
+    assert!(since.elapsed() > Duration::from_millis(1900));
     assert_eq!(proxy.log_lines().len(), 1);
 }
 

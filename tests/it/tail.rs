@@ -58,13 +58,9 @@ fn what_matches_is_printed_as_it_finishes_and_nothing_else() {
             .any(|it| it["path"] == "/good" && it["status"] == 200)
     );
     assert!(lines.iter().any(|it| it["path"] == "/bad/cart"));
-    let known = proxy.log_lines();
-    let find = |it: &&Value| it["trace_id"] == lines[0]["trace_id"];
-    assert_eq!(
-        known.iter().find(find),
-        Some(&lines[0]),
-        "the access log's words"
-    );
+    proxy.wait_until("the access log's words", || {
+        proxy.log_lines().contains(&lines[0])
+    });
 
     let mut proxy = proxy;
     assert!(proxy.stop().success());
