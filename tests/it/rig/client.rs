@@ -1,7 +1,7 @@
 //! A client that sends exactly the bytes it is given and reads one response after the other.
 //!
 //! It owns nothing of HTTP but the framing of responses: bad requests are the point, so a request is bytes, and
-//! [`Client::request`] is only a pen for the good ones. Every wait ends after ten seconds in a panic that says what was
+//! [`Client::request`] is only a pen for the good ones. Every wait ends after twenty seconds in a panic that says what was
 //! waited for: a test that hangs says nothing. A connection carries several requests; pipelining is `send` twice, then
 //! `read_response` twice.
 
@@ -181,7 +181,7 @@ impl Client {
     /// Reads until the other side ends the stream, by a close or a reset, and returns what came before.
     ///
     /// # Panics
-    /// Where it does not end within ten seconds.
+    /// Where it does not end within twenty seconds.
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         match self.wire.read_to_end() {
             Ok(bytes) => bytes,

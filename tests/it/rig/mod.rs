@@ -27,7 +27,7 @@
 //! What it refuses: global state (tests run in parallel in one binary), sleeping until something has probably happened
 //! (poll with [`wait_until`], stall with a [`Gate`]), and any look into the crate: only sockets, files and output.
 //! Threads and blocking sockets instead of one async runtime, because each party then reads as its own story and a
-//! deadlock shows as a panic with a name after ten seconds.
+//! deadlock shows as a panic with a name after twenty seconds.
 
 #![allow(
     dead_code,
@@ -73,12 +73,12 @@ pub(crate) use upstream::{Ended, Request, Upstream, reply};
 pub(crate) use wire::{Body, Head, Headers};
 
 /// How long the rig waits for anything before it says what it waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Polls until the condition holds.
 ///
 /// # Panics
-/// After ten seconds, with `what` was waited for.
+/// After twenty seconds, with `what` was waited for.
 pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
     assert!(
         try_wait_until(PATIENCE, condition),

@@ -37,7 +37,7 @@ impl Proxy {
     /// Runs the binary with this configuration and waits until it is ready.
     ///
     /// # Panics
-    /// Where it is not ready within ten seconds; the message carries its output.
+    /// Where it is not ready within twenty seconds; the message carries its output.
     pub(crate) fn start(yaml: impl ToString) -> Self {
         Self::start_with(yaml, |_| ())
     }
@@ -102,7 +102,7 @@ impl Proxy {
     /// what must not start.
     ///
     /// # Panics
-    /// Where it does not end within ten seconds.
+    /// Where it does not end within twenty seconds.
     pub(crate) fn output(args: &[&str]) -> Output {
         let mut program = Program::start("sightglass", Self::command(args));
         let status = program.wait(PATIENCE);
@@ -230,7 +230,7 @@ impl Proxy {
     /// Polls until the condition holds.
     ///
     /// # Panics
-    /// After ten seconds, with `what` was waited for and the output of the proxy.
+    /// After twenty seconds, with `what` was waited for and the output of the proxy.
     pub(crate) fn wait_until(&self, what: &str, condition: impl FnMut() -> bool) {
         if !try_wait_until(PATIENCE, condition) {
             panic!("not within {PATIENCE:?}: {what}\n{}", self.program.said());

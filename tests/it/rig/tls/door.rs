@@ -134,7 +134,7 @@ async fn carry(
             tokio::time::timeout(PATIENCE, draining).await.ok();
             return;
         }
-        Err(_) => return note(handshakes, Err("not within ten seconds".to_owned())),
+        Err(_) => return note(handshakes, Err("not within twenty seconds".to_owned())),
     };
     let state = near.get_ref().1;
     let is_http2 = state.alpn_protocol() == Some(b"h2");

@@ -170,7 +170,7 @@ async fn carry(
             }
         }
         Ok(Err(error)) => note(handshakes, Err(error.to_string())),
-        Err(_) => note(handshakes, Err("not within ten seconds".to_owned())),
+        Err(_) => note(handshakes, Err("not within twenty seconds".to_owned())),
     }
 }
 
