@@ -31,6 +31,7 @@ fn clause(it: &Clause) -> Value {
         Behind::Exchanges(filter) => json!({"text": text, "filter": filter}),
         Behind::Hour(route) => json!({"text": text, "hour": route}),
         Behind::Connections => json!({"text": text, "path": "/api/v1/inflight"}),
+        Behind::Configuration => json!({"text": text, "path": "/api/v1/config"}),
         Behind::Telemetry => json!({"text": text, "path": "/api/v1/telemetry"}),
     }
 }

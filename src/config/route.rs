@@ -56,7 +56,7 @@ pub struct Route {
 }
 
 /// Which requests a route takes: all conditions together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Match {
     /// Any of these hosts; empty takes every host.
     pub hosts: Vec<HostPattern>,
@@ -125,6 +125,13 @@ pub enum PathPattern {
     Prefix(String),
     /// A regular expression, matched in linear time.
     Regex(regex::Regex),
+}
+
+impl PartialEq for PathPattern {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same_kind = std::mem::discriminant(self) == std::mem::discriminant(other);
+        is_same_kind && self.as_str() == other.as_str()
+    }
 }
 
 impl PathPattern {

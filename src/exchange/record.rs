@@ -235,6 +235,12 @@ impl Record {
             || self.grpc_status.is_some_and(grpc::is_failure)
     }
 
+    /// Whether no route takes it: it is an error that is seldom news, since strangers ask for much that never was.
+    #[must_use]
+    pub fn is_unrouted(&self) -> bool {
+        self.outcome == Outcome::DestinationNotFound
+    }
+
     /// Whether a limit refused it.
     #[must_use]
     pub fn is_limited(&self) -> bool {

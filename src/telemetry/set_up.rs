@@ -293,6 +293,7 @@ impl Telemetry {
     pub fn adopt(&self, plan: &Plan, generation: u32) {
         self.catalogue.adopt(plan, generation);
         self.slos.adopt(plan);
+        self.verdict.adopt(plan, generation);
     }
 
     /// Lets the last records and spans out, within about `limit` each. Desks must have been flushed. Blocks; not on the

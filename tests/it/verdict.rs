@@ -63,3 +63,38 @@ fn a_failing_endpoint_is_named_in_a_sentence_and_healthy_traffic_is_passed_over_
     healthy.finish();
     proxy.finish();
 }
+
+#[test]
+fn a_reload_that_leaves_requests_without_a_route_is_named() {
+    let upstream = Upstream::ok("hello");
+    let config = Config::new(upstream.address());
+    let proxy = Proxy::start(&config);
+    send(&proxy, 200);
+    let told = || proxy.get_admin("/api/v1/verdict").json();
+    assert_eq!(told(), json!({"findings": []}));
+
+    let narrow = "match: {path: {prefix: /shop}}";
+    let narrowed = config
+        .to_string()
+        .replacen("match: {path: {prefix: /}}", narrow, 1);
+    assert!(narrowed.contains(narrow), "{narrowed}");
+    proxy.write_config(narrowed);
+    proxy.signal("HUP");
+    proxy.wait_stderr("configuration in force");
+    proxy.wait_until("a finding", || {
+        send(&proxy, 50);
+        told()["findings"] != json!([])
+    });
+    let told = told();
+    let one = &told["findings"][0];
+    assert_eq!(one["kind"], "unrouted", "{told}");
+    let sentence = one["sentence"].as_str().expect("a sentence");
+    for part in [
+        " of requests find no route since ",
+        ", with configuration 2",
+    ] {
+        assert!(sentence.contains(part), "{part}: {sentence}");
+    }
+    assert_eq!(one["clauses"][2]["path"], "/api/v1/config", "{told}");
+    proxy.finish();
+}

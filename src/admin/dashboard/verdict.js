@@ -2,10 +2,11 @@
 // change of the view.
 "use strict";
 
-// Each clause leads to the figures behind it.
+// Each clause leads to the figures behind it: where a view shows what a path of the API has, to that.
+const VIEWS = { "/api/v1/inflight": "inflight", "/api/v1/config": "config" };
 function clause({ text, filter, hour, path }) {
   const href = filter ? link({ filter, route: "", outcome: "", min: "", show: "", hour: "" }) : hour ? link({ hour, show: "" })
-    : path === "/api/v1/inflight" ? link({ show: "inflight", hour: "" }) : path;
+    : VIEWS[path] ? link({ show: VIEWS[path], hour: "" }) : path;
   const [, before, words] = /^([;,(\s]*)(.*)$/.exec(shown(text));
   return [before, href ? el("a", { href }, words) : words];
 }

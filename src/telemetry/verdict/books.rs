@@ -84,7 +84,7 @@ impl Books {
                     self.endpoints[usize::from(*place)].count(second);
                 }
             }
-            // What no route takes is nobody's service: strangers ask for much.
+            // What no route takes is nobody's service (see `strays`).
             let route = record
                 .route
                 .and_then(|at| places.routes.get(usize::from(at)));
@@ -328,9 +328,10 @@ impl Endpoint {
 
 /// One more than is looked back at: the present second is being counted.
 #[allow(clippy::cast_possible_truncation, reason = "a small constant")]
-const SECONDS: usize = REACH as usize + 2;
+pub(super) const SECONDS: usize = REACH as usize + 2;
 
-fn place(at: u64) -> usize {
+/// The place of a second among so many.
+pub(super) fn place(at: u64) -> usize {
     usize::try_from(at % SECONDS as u64).unwrap_or_default()
 }
 

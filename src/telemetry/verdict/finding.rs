@@ -4,16 +4,19 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::books::{Books, Clue, Route};
+use super::clauses::{Behind, Clause, Clauses, clock, percent};
 use super::doors::{Refusing, Why};
 use super::losses::Losing;
+use super::strays::Straying;
 use super::symptom::{How, Symptom};
 use super::watch::Count;
 use crate::telemetry::failure::Failure;
+use crate::telemetry::label;
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// What it is: a symptom's word, `connections` or `telemetry`.
+    /// What it is: a symptom's word, `connections`, `unrouted` or `telemetry`.
     pub kind: &'static str,
     /// All of it in one sentence: its clauses, one after the other.
     pub sentence: String,
@@ -29,28 +32,6 @@ pub struct Finding {
     pub filter: Option<String>,
     /// The figures behind the sentence.
     pub evidence: Evidence,
-}
-
-/// A part of the sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Clause {
-    /// Its words, with the space or comma before them.
-    pub text: String,
-    /// Where the figures behind it are.
-    pub behind: Behind,
-}
-
-/// Where figures are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Behind {
-    /// The exchanges that this filter takes.
-    Exchanges(String),
-    /// The last hour of this route.
-    Hour(String),
-    /// Who holds connections now.
-    Connections,
-    /// The books of telemetry.
-    Telemetry,
 }
 
 /// The figures behind a sentence, all of the same seconds.
@@ -90,7 +71,7 @@ pub struct AtEndpoint {
 }
 
 /// Figures are of so many seconds at most.
-const WINDOW: u64 = 60;
+pub(super) const WINDOW: u64 = 60;
 /// Below so many exchanges, or so many with the symptom, a share is thin.
 const THIN_OF: u64 = 50;
 const THIN_BAD: u64 = 10;
@@ -192,6 +173,43 @@ pub(super) fn refusing(it: &Refusing, now: u64) -> Finding {
             until: now,
             bad: it.count,
             ways: vec![(it.why.as_str().to_owned(), it.count)],
+            ..Evidence::default()
+        },
+    }
+}
+
+/// That a configuration leaves requests without a route.
+pub(super) fn straying(it: &Straying) -> Finding {
+    let filter = "outcome==\"destination_not_found\"";
+    let exchanges = || Behind::Exchanges(filter.to_owned());
+    let is_thin = it.count.of < THIN_OF || it.count.bad < THIN_BAD;
+    let mut clauses = Clauses::default();
+    let share = percent(it.count.share());
+    clauses.add(format!("{share} of requests find no route"), exchanges());
+    let hour = Behind::Hour(label::UNMATCHED.to_owned());
+    clauses.add(format!(" since {}", clock(it.since)), hour);
+    let with = format!(", with configuration {}", it.generation);
+    clauses.add(with, Behind::Configuration);
+    if is_thin {
+        let thin = format!(" (thin: {} of {})", it.count.bad, it.count.of);
+        clauses.add(thin, exchanges());
+    }
+    Finding {
+        kind: "unrouted",
+        sentence: clauses.sentence(),
+        clauses: clauses.0,
+        route: None,
+        outcome: Some("destination_not_found".to_owned()),
+        since: it.since,
+        filter: Some(filter.to_owned()),
+        evidence: Evidence {
+            from: it.from,
+            until: it.until,
+            bad: it.count.bad,
+            of: it.count.of,
+            usual_share: it.usual,
+            is_thin,
+            ways: vec![("destination_not_found".to_owned(), it.count.bad)],
             ..Evidence::default()
         },
     }
@@ -405,54 +423,4 @@ fn filter(
         let _ = write!(filter, " && {of}endpoint==\"{}\"", guilty.endpoint);
     }
     filter
-}
-
-/// A sentence as it is made.
-#[derive(Default)]
-struct Clauses(Vec<Clause>);
-
-// === impl Clauses ===
-
-impl Clauses {
-    /// One more; nothing where it has no words.
-    fn add(&mut self, text: String, behind: Behind) {
-        if !text.is_empty() {
-            self.0.push(Clause { text, behind });
-        }
-    }
-
-    fn add_fine(&mut self, names: Vec<(String, String)>) {
-        let last = names.len().saturating_sub(1);
-        let is = if last == 0 { "is" } else { "are" };
-        for (at, (name, filter)) in names.into_iter().enumerate() {
-            let before = if at == 0 { "; " } else { ", " };
-            let after = if at == last {
-                format!(" {is} fine")
-            } else {
-                String::new()
-            };
-            let text = format!("{before}{name}{after}");
-            self.add(text, Behind::Exchanges(filter));
-        }
-    }
-
-    fn sentence(&self) -> String {
-        self.0.iter().map(|it| it.text.as_str()).collect()
-    }
-}
-
-/// Two digits, and no decimals where there are two before the point.
-fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    match percent {
-        ..0.1 => format!("{percent:.2} %"),
-        ..10.0 => format!("{percent:.1} %"),
-        _ => format!("{percent:.0} %"),
-    }
-}
-
-/// The time of day, in UTC.
-fn clock(unix: u64) -> String {
-    let (hours, minutes, seconds) = (unix / 3600 % 24, unix / 60 % 60, unix % 60);
-    format!("{hours:02}:{minutes:02}:{seconds:02} UTC")
 }

@@ -6,9 +6,11 @@
 //! paces     what is slow for a route
 //! watch     what is usual, when it became unusual, when that is over
 //! doors     what listeners refuse
+//! strays    what finds no route since a reload
 //! losses    what telemetry itself loses
 //! rising    a count that only grows when something is wrong
 //! finding   the sentence, its filter and its figures
+//! clauses   what a sentence is made of
 //! ```
 //!
 //! A reader like the others, on the telemetry thread: it counts records as they come and judges each second once. It
@@ -16,36 +18,51 @@
 //! few exchanges are called thin. Memory is fixed: some 25 KiB a route, 5 KiB an endpoint.
 
 mod books;
+mod clauses;
 mod doors;
 mod finding;
 mod losses;
 mod paces;
 mod rising;
+mod strays;
 mod symptom;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::desk::Batch;
 use super::ledger::Ledger;
 use super::metrics::Catalogue;
 use super::reader::ReadRecords;
-use crate::config::Listener;
+use crate::config::{Listener, Match, Name, Plan};
 
 use books::Books;
 use doors::Doors;
 use losses::Losses;
+use strays::Strays;
 
-pub use finding::{AtEndpoint, Behind, Clause, Evidence, Finding};
+pub use clauses::{Behind, Clause};
+pub use finding::{AtEndpoint, Evidence, Finding};
 pub use symptom::Symptom;
 
 /// What is wrong now. A handle: clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Verdict(Arc<Mutex<Vec<Finding>>>);
+pub struct Verdict {
+    findings: Arc<Mutex<Vec<Finding>>>,
+    routes: Arc<Mutex<Routes>>,
+}
+
+/// The routes in force.
+#[derive(Debug, Default)]
+struct Routes {
+    in_force: Option<Vec<(Name, Match)>>,
+    /// The generation that has changed them, and the second, where nobody has looked since.
+    changed: Option<(u32, u64)>,
+}
 
 /// The reader that comes to it.
 #[derive(Debug)]
@@ -55,6 +72,7 @@ pub struct Judge {
     catalogue: Arc<Catalogue>,
     books: Books,
     doors: Doors,
+    strays: Strays,
     losses: Losses,
     /// The last second that was judged.
     judged: u64,
@@ -80,6 +98,7 @@ impl Verdict {
             catalogue: Arc::clone(catalogue),
             books: Books::default(),
             doors: Doors::new(listeners),
+            strays: Strays::new(),
             losses: Losses::new(),
             judged: 0,
         }
@@ -88,10 +107,25 @@ impl Verdict {
     /// The findings, the worst first; nothing where all is well.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let findings = self.findings.lock();
+        findings.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A configuration is in force.
+    pub fn adopt(&self, plan: &Plan, generation: u32) {
+        let routes = plan.routes.iter();
+        let routes: Vec<_> = routes
+            .map(|it| (it.name.clone(), it.matches.clone()))
+            .collect();
+        let mut known = self.routes();
+        if known.in_force.as_ref().is_some_and(|it| *it != routes) {
+            known.changed = Some((generation, seconds_now()));
+        }
+        known.in_force = Some(routes);
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,16 +137,17 @@ impl Judge {
         if now <= self.judged {
             return;
         }
+        if let Some((generation, at)) = self.verdict.routes().changed.take() {
+            self.strays.reloaded(generation, at);
+        }
         for second in (self.judged + 1).max(now.saturating_sub(MOST_MISSED))..=now {
             self.books.look(second);
+            self.strays.look(second);
         }
         self.judged = now;
         let findings = self.findings(now);
-        *self
-            .verdict
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = findings;
+        let mut told = self.verdict.findings.lock();
+        **told.as_mut().unwrap_or_else(|it| it.get_mut()) = findings;
     }
 
     fn findings(&mut self, now: u64) -> Vec<Finding> {
@@ -136,8 +171,15 @@ impl Judge {
         // Whoever is not let in is worse off than all others, and no exchange tells of it.
         let refusing = self.doors.look(now, &self.catalogue);
         let refusing = refusing.iter().map(|it| finding::refusing(it, now));
+        let straying = self.strays.straying(now);
+        let straying = straying.iter().map(finding::straying);
+        let others = findings.partition_point(|(symptom, _)| *symptom == Symptom::Failing);
+        let others = findings.split_off(others).into_iter();
+        let failing = findings.into_iter();
         refusing
-            .chain(findings.into_iter().map(|(_, it)| it))
+            .chain(failing.map(|(_, it)| it))
+            .chain(straying)
+            .chain(others.map(|(_, it)| it))
             .chain(losing)
             .collect()
     }
@@ -146,10 +188,16 @@ impl Judge {
 impl ReadRecords for Judge {
     fn read(&mut self, batch: &Batch) {
         self.books.read(batch);
+        self.strays.read(batch);
     }
 
     fn tick(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.judge(now.unwrap_or_default().as_secs());
+        self.judge(seconds_now());
     }
+}
+
+/// Seconds since 1970.
+fn seconds_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
 }

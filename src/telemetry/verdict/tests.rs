@@ -6,6 +6,8 @@
     reason = "small counts, and places in a ring"
 )]
 
+mod strays;
+
 use super::watch::{Count, REACH, Watch};
 use super::*;
 use crate::config::Plan;

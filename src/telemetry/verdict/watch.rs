@@ -51,7 +51,7 @@ const CHANCE: f64 = -23.0;
 /// While an alarm is so young its beginning is looked for again: there is more to see.
 const SETTLING: u64 = 30;
 /// It is over when so many seconds look usual again.
-const CALM: u64 = 30;
+pub(super) const CALM: u64 = 30;
 
 // === impl Count ===
 
@@ -106,7 +106,7 @@ impl Watch {
             let from = now.saturating_sub(seconds).max(calm_from);
             (from..now).map(&at).sum::<Count>()
         };
-        let limit = self.limit();
+        let limit = limit(self.usual());
         if let Some(open) = self.open {
             let last = over(CALM);
             if last.bad == 0 || last.of >= 20 && last.share() <= limit {
@@ -136,11 +136,6 @@ impl Watch {
         }
     }
 
-    /// What would still be nothing unusual.
-    fn limit(&self) -> f64 {
-        (2.0 * self.usual()).clamp(0.005, 0.98)
-    }
-
     /// The second from which on what was counted speaks most clearly for a share as in `alarm` and against the usual
     /// one: where the sum of the logarithms of their likelihoods is highest.
     #[allow(clippy::cast_precision_loss, reason = "counts of a second")]
@@ -162,9 +157,14 @@ impl Watch {
     }
 }
 
+/// What would still be nothing unusual, where this share is usual.
+pub(super) fn limit(usual: f64) -> f64 {
+    (2.0 * usual).clamp(0.005, 0.98)
+}
+
 /// Whether so many of so many are more than chance makes of `limit`.
 #[allow(clippy::cast_precision_loss, reason = "a logarithm needs no more")]
-fn is_unusual(count: Count, limit: f64) -> bool {
+pub(super) fn is_unusual(count: Count, limit: f64) -> bool {
     let share = count.share();
     if count.bad < LEAST || share <= limit {
         return false;
