@@ -64,6 +64,7 @@ fn figures(part: &Part, mut names: Value, seconds: u64) -> Value {
     let figures = json!({
         "count": part.count,
         "errors": part.errors,
+        "unrouted": part.unrouted,
         "rate": rate(part.count),
         "error_rate": rate(part.errors),
         "p50_ms": part.p50_ms,

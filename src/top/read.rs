@@ -5,9 +5,6 @@ use serde_json::Value;
 
 use crate::config::harmless;
 
-/// The name under which stands what no route takes.
-pub(super) const UNMATCHED: &str = "_unmatched";
-
 pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use serde_json::Value;
 
 use super::events::Told;
-use super::read::{UNMATCHED, list, number, text};
+use super::read::{list, number, text};
 
 const RED: &str = "\u{1b}[31m";
 const YELLOW: &str = "\u{1b}[33m";
@@ -115,7 +115,7 @@ fn target(it: &Value) -> String {
 /// The route, and the endpoint that had the last word.
 fn way(it: &Value) -> String {
     let route = match text(&it["route"]) {
-        route if route.is_empty() => UNMATCHED.to_owned(),
+        route if route.is_empty() => "_unmatched".to_owned(),
         route => route,
     };
     match text(&it["endpoint"]) {

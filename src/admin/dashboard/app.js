@@ -37,7 +37,7 @@ async function drawNow(round) {
   if (answer && answer.error && answer.error.status !== 400) throw answer.error;
   const problem = answer && answer.error ? answer.error.message : "";
   if (answer) { write($("filter-problem"), shown(problem)); $("filter-problem").hidden = !problem; }
-  const errors = routes.routes.reduce((all, route) => all + (route.route === UNMATCHED ? 0 : route.error_rate), 0);
+  const errors = routes.routes.reduce((all, route) => all + failureRate(route), 0);
   document.title = errors > 0 ? `${rate(errors)} errors · sightglass` : "sightglass";
 }
 

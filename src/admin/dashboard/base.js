@@ -5,7 +5,7 @@
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const PATIENCE = 5000;
-// The name under which stands what no route takes.
+// The name under which stands what has no route.
 const UNMATCHED = "_unmatched";
 
 // === Text ===

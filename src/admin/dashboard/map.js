@@ -6,14 +6,13 @@ const COLUMNS = [["listeners", "Listeners"], ["routes", "Routes"], ["upstreams",
 const MOST_NODES = 12;
 // From this share on a way is drawn as failing.
 const FAILING = 0.01;
-// What no route takes fails all of it, and is seldom news: strangers ask for what never was. Nothing is called failing
-// for it.
-const LOST = "routes " + UNMATCHED;
 
 const nodes = new Map();
 let mapLines = [];
 
-const isFailing = (figures) => Boolean(figures) && figures.count > 0 && figures.errors / figures.count >= FAILING;
+// What no route takes is seldom news, since strangers ask for what never was: nothing is called failing for it.
+const failed = (figures) => figures ? figures.errors - (figures.unrouted || 0) : 0;
+const isFailing = (figures) => failed(figures) > 0 && failed(figures) / figures.count >= FAILING;
 
 function node(id) {
   if (nodes.has(id)) return nodes.get(id);
@@ -24,15 +23,16 @@ function node(id) {
 }
 
 function drawNode({ id, name, href, figures, state }) {
-  const it = node(id), isLost = id === LOST, isBad = isFailing(figures) && !isLost;
+  const it = node(id), isBad = isFailing(figures), isUnrouted = name === UNMATCHED && figures && figures.unrouted > 0;
   write(it.name, shown(name));
   it.name.title = name;
   if (href) it.name.href = href; else it.name.removeAttribute("href");
   write(it.load, figures ? rate(figures.rate) : "no traffic");
   write(it.pace, figures ? `p50 ${millis(figures.p50_ms)} · p99 ${millis(figures.p99_ms)}` : "");
-  const errors = isLost ? "found no route" : figures && figures.errors > 0 ? `${share(figures.errors, figures.count)} failing` : "";
-  write(it.note, [errors, state || ""].filter(Boolean).join(" · "));
-  it.note.className = isLost ? "dim" : "bad";
+  const errors = failed(figures) > 0 ? `${share(failed(figures), figures.count)} failing` : "";
+  const unrouted = isUnrouted ? `${share(figures.unrouted, figures.count)} found no route` : "";
+  write(it.note, [errors, unrouted, state || ""].filter(Boolean).join(" · "));
+  it.note.className = errors || state ? "bad" : "dim";
   it.item.className = "node" + (isBad || state ? " failing" : "") + (figures ? "" : " idle");
   return it.item;
 }
@@ -41,10 +41,6 @@ function drawNode({ id, name, href, figures, state }) {
 function placesOf(map, upstreams, process) {
   const by = (list, ...keys) => new Map(list.map((it) => [keys.map((key) => it[key]).join(" "), it]));
   const [listeners, routes, targets, endpoints] = [by(map.listeners, "listener"), by(map.routes, "route"), by(map.upstreams, "upstream"), by(map.endpoints, "upstream", "endpoint")];
-  for (const way of map.listener_routes.filter((way) => way.route === UNMATCHED && listeners.has(way.listener))) {
-    const all = listeners.get(way.listener);
-    listeners.set(way.listener, { ...all, errors: all.errors - way.errors });
-  }
   const names = (known, seen) => [...new Set([...known, ...seen])];
   return {
     listeners: names(process.listeners.map((it) => it.listener), listeners.keys()).map((name) => ({ name, figures: listeners.get(name), href: link({ filter: `listener=="${name}"`, route: "" }) })),
@@ -59,7 +55,7 @@ function placesOf(map, upstreams, process) {
 
 function chosen(places) {
   if (places.length <= MOST_NODES) return places;
-  const weight = ({ name, figures, state }) => (state ? 1e12 : 0) + (figures ? (name === UNMATCHED ? 0 : figures.errors * 1e6) + figures.count : -1);
+  const weight = ({ figures, state }) => (state ? 1e12 : 0) + (figures ? failed(figures) * 1e6 + figures.count : -1);
   const most = new Set([...places].sort((a, b) => weight(b) - weight(a)).slice(0, MOST_NODES));
   return places.filter((place) => most.has(place));
 }
@@ -106,7 +102,7 @@ function drawLines() {
     const [x1, y1, x2, y2] = [left.right - box.left, left.top + left.height / 2 - box.top, right.left - box.left, right.top + right.height / 2 - box.top];
     const bend = (x2 - x1) / 2, path = document.createElementNS(SVG, "path");
     path.setAttribute("d", `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`);
-    path.setAttribute("class", isFailing(figures) && to !== LOST ? "way failing" : "way");
+    path.setAttribute("class", isFailing(figures) ? "way failing" : "way");
     path.setAttribute("stroke-width", String(1 + 7 * Math.log1p(figures.rate) / Math.log1p(most)));
     return [path];
   }));

@@ -28,7 +28,7 @@ function drawRoutes({ routes }) {
     if (leads && !board.firstChild) board.append(leads); else if (leads) board.firstChild.href = leads.href;
     write(dd.requests, rate(route.rate));
     write(dd.errors, route.rate > 0 ? `${rate(route.error_rate)} · ${share(route.error_rate, route.rate)}` : rate(0));
-    dd.errors.className = route.error_rate > 0 && route.route !== UNMATCHED ? "bad" : "";
+    dd.errors.className = failureRate(route) > 0 ? "bad" : "";
     write(dd.p50, millis(route.p50_ms));
     write(dd.p99, millis(route.p99_ms));
     rates.draw([means(route.requests, 5), means(route.errors, 5)], true,
@@ -45,17 +45,19 @@ function drawRoutes({ routes }) {
   drawSummary(routes);
 }
 
-// What found no route counts as a request and not as an error: it is told apart.
+// What found no route counts as a request and not as a failure: it is told apart.
+const failureRate = (route) => route.error_rate - route.unrouted_rate;
+
 function drawSummary(routes) {
-  const matched = routes.filter((route) => route.route !== UNMATCHED), lost = routes.find((route) => route.route === UNMATCHED)?.error_rate || 0;
-  const sum = (key, routes) => routes.reduce((all, route) => all + route[key], 0);
-  const [requests, errors] = [sum("rate", routes), sum("error_rate", matched)];
+  const sum = (of) => routes.reduce((all, route) => all + of(route), 0);
+  const [requests, errors, unrouted] = [sum((route) => route.rate), sum(failureRate), sum((route) => route.unrouted_rate)];
+  const matched = routes.filter((route) => route.route !== UNMATCHED);
   const worst = routes.filter((route) => route.p99_ms != null).sort((a, b) => b.p99_ms - a.p99_ms)[0];
-  const failing = matched.filter((route) => route.error_rate > 0).sort((a, b) => b.error_rate - a.error_rate);
+  const failing = routes.filter((route) => failureRate(route) > 0).sort((a, b) => failureRate(b) - failureRate(a));
   const figure = (title, value, note, isBad) => el("dl", {}, el("dt", {}, title), el("dd", isBad ? { class: "bad" } : {}, value), el("dd", { class: "note" }, note));
   $("summary").replaceChildren(
     figure("requests", rate(requests), `on ${matched.length} route${matched.length === 1 ? "" : "s"}, last 10 s`),
     figure("errors", rate(errors), failing.length ? `${failing.length > 1 ? "most " : ""}on ${shown(failing[0].route)}` : "none in the last 10 s", errors > 0),
-    figure("share of errors", share(errors, requests), lost > 0 ? `5xx or not served; ${rate(lost)} more found no route` : "5xx or not served"),
+    figure("share of errors", share(errors, requests), unrouted > 0 ? `5xx or not served; ${rate(unrouted)} more found no route` : "5xx or not served"),
     figure("slowest p99", worst ? millis(worst.p99_ms) : "–", worst ? `on ${shown(worst.route)}` : "nothing in the last 10 s"));
 }

@@ -56,6 +56,7 @@ struct Slot {
 struct Sum {
     count: u32,
     errors: u32,
+    unrouted: u32,
     took: Durations,
 }
 
@@ -85,6 +86,8 @@ pub struct Part {
     pub count: u32,
     /// How many of them failed.
     pub errors: u32,
+    /// How many of those no route takes.
+    pub unrouted: u32,
     /// Half of them took up to so many milliseconds, right to a fifth.
     pub p50_ms: Option<f64>,
     /// All but a hundredth took up to so many milliseconds, right to a fifth.
@@ -111,6 +114,7 @@ impl Minute {
             let numbers = Numbers::Route(record.listener, record.route);
             self.count(&batch.plan, numbers, second, |sum| {
                 sum.errors += u32::from(record.is_error());
+                sum.unrouted += u32::from(record.is_unrouted());
                 sum.took.count(record.pace());
             });
             for attempt in record.attempts() {
@@ -201,6 +205,7 @@ impl Minute {
             place,
             count: sum.count,
             errors: sum.errors,
+            unrouted: sum.unrouted,
             p50_ms: sum.took.percentile(0.5),
             p99_ms: sum.took.percentile(0.99),
         });
@@ -284,12 +289,14 @@ impl Sum {
     const NONE: Self = Self {
         count: 0,
         errors: 0,
+        unrouted: 0,
         took: Durations::NONE,
     };
 
     fn add(&mut self, other: &Self) {
         self.count = self.count.saturating_add(other.count);
         self.errors = self.errors.saturating_add(other.errors);
+        self.unrouted = self.unrouted.saturating_add(other.unrouted);
         self.took.add(&other.took);
     }
 }

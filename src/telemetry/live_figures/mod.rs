@@ -48,6 +48,8 @@ struct Second {
     at: u64,
     requests: u32,
     errors: u32,
+    /// Those of the errors that no route takes.
+    unrouted: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +72,8 @@ const WINDOW: u64 = 10;
 
 impl LiveFigures {
     /// The figures of all routes as JSON, `now` after 1970:
-    /// `{"now": s, "routes": [{"route", "rate", "error_rate", "p50_ms", "p99_ms", "requests": [...], "errors": [...],
-    /// "p50": [...], "p99": [...]}]}`. Rates are of the last ten whole seconds, or of those since the first
+    /// `{"now": s, "routes": [{"route", "rate", "error_rate", "unrouted_rate", "p50_ms", "p99_ms", "requests": [...],
+    /// "errors": [...], "p50": [...], "p99": [...]}]}`. Rates are of the last ten whole seconds, or of those since the first
     /// exchange, percentiles of the present and the
     /// last ten-second slot; the lists go back 300 seconds and thirty slots, oldest first, with null for a slot without
     /// a request.
@@ -205,6 +207,9 @@ impl Figures {
         if record.is_error() {
             second.errors = second.errors.saturating_add(1);
         }
+        if record.is_unrouted() {
+            second.unrouted = second.unrouted.saturating_add(1);
+        }
         let count = &mut slot.counts[bucket(record.pace())];
         *count = count.saturating_add(1);
     }
@@ -229,18 +234,20 @@ impl Figures {
 
     fn json(&self, out: &mut String, now: u64, seconds: u64) {
         let window = now.saturating_sub(WINDOW)..now; // the present second is not over
-        let (mut requests, mut errors) = (0, 0);
+        let (mut requests, mut errors, mut unrouted) = (0, 0, 0);
         for second in window.map(|at| self.second(at)) {
             requests += second.requests;
             errors += second.errors;
+            unrouted += second.unrouted;
         }
         let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
         let of = |count: u32| f64::from(count) / f64::from(seconds);
         let _ = write!(
             out,
-            "\"rate\":{},\"error_rate\":{}",
+            "\"rate\":{},\"error_rate\":{},\"unrouted_rate\":{}",
             of(requests),
-            of(errors)
+            of(errors),
+            of(unrouted)
         );
         // The present slot has just begun, or is nearly over: with the one before it always covers the window.
         let slot = now / SLOT as u64;

@@ -34,7 +34,9 @@ fn tells_rates_and_percentiles_of_each_route() {
         }
         records.push(one);
     }
-    records.push(record(None));
+    let mut unrouted = record(None);
+    unrouted.outcome = Outcome::DestinationNotFound;
+    records.extend([record(None), unrouted]);
     let batch = batch(&plan, records);
     figures.read(&batch);
     let last = batch.records.last().expect("one");
@@ -48,6 +50,9 @@ fn tells_rates_and_percentiles_of_each_route() {
     // The process is two seconds old; later it is ten seconds of many.
     assert_eq!(checkout["rate"], 50.0);
     assert_eq!(checkout["error_rate"], 5.0);
+    assert_eq!(checkout["unrouted_rate"], 0.0);
+    assert_eq!(routes[0]["rate"], 1.0);
+    assert_eq!(routes[0]["unrouted_rate"], 0.5);
     let later: serde_json::Value =
         serde_json::from_slice(&figures.json(ended + Duration::from_secs(10))).expect("JSON");
     assert_eq!(later["routes"][1]["rate"], 10.0);
@@ -153,8 +158,9 @@ fn the_map_counts_each_way_through_the_proxy_and_forgets_it_after_a_minute() {
             (attempt.status, attempt.endpoint) = (Some(503), 1);
         }
     }
-    records.push(record(Some(1)));
-    records.push(record(None));
+    let mut unrouted = record(None);
+    unrouted.outcome = Outcome::DestinationNotFound;
+    records.extend([record(Some(1)), record(None), unrouted]);
     let batch = batch(&plan, records);
     figures.read(&batch);
     let last = batch.records.last().expect("one");
@@ -167,10 +173,16 @@ fn the_map_counts_each_way_through_the_proxy_and_forgets_it_after_a_minute() {
     };
     let text = str::to_owned;
     let listener = Place::Listener(text("public"));
-    assert_eq!(counted(&listener), Some((32, 10)));
+    assert_eq!(counted(&listener), Some((33, 11)));
     assert_eq!(counted(&Place::Route(text("checkout"))), Some((30, 10)));
     let entered = Place::ListenerRoute(text("public"), text("_unmatched"));
-    assert_eq!(counted(&entered), Some((1, 0)));
+    assert_eq!(counted(&entered), Some((2, 1)));
+    let unrouted = parts.iter().filter(|it| it.unrouted > 0);
+    let unrouted: Vec<&Place> = unrouted.map(|it| &it.place).collect();
+    assert_eq!(
+        unrouted,
+        [&listener, &Place::Route(text("_unmatched")), &entered]
+    );
     let upstream = plan.upstreams[0].name.as_str();
     let bad = plan.upstreams[0].endpoints[1].address.to_string();
     let at = Place::Endpoint(text(upstream), bad.clone());

@@ -5,12 +5,11 @@ use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
-use serde_json::Value;
 
 use super::look::{Look, Over, PANES, Pane};
 use super::rows::Subject;
 use super::sheet::{Place, Sheet};
-use crate::top::read::{UNMATCHED, list, number, text};
+use crate::top::read::{list, number, text};
 
 /// The most findings that are shown; the rest is counted.
 const FINDINGS: usize = 4;
@@ -53,14 +52,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, look: &mut Look) {
 /// The process, in a line.
 pub(super) fn process(look: &Look) -> String {
     let process = &look.round["process"];
-    let routes = list(&look.round["routes"]["routes"]);
-    let sum = |of: &str, routes: &mut dyn Iterator<Item = &Value>| {
+    let sum = |of: &str| {
+        let routes = list(&look.round["routes"]["routes"]).iter();
         routes.filter_map(|it| number(&it[of])).sum::<f64>()
     };
-    let rate = sum("rate", &mut routes.iter());
-    // What no route takes fails all of it, and is seldom news.
-    let mut matched = routes.iter().filter(|it| it["route"] != UNMATCHED);
-    let errors = sum("error_rate", &mut matched);
+    // What no route takes is an error, and seldom news.
+    let (rate, errors) = (sum("rate"), sum("error_rate") - sum("unrouted_rate"));
     let share = if rate > 0.0 {
         errors / rate * 100.0
     } else {

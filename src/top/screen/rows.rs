@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::sheet::{Cell, Column, Row, Sheet, figure, text as words};
-use crate::top::read::{UNMATCHED, list, number, text};
+use crate::top::read::{list, number, text};
 
 /// What a row is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +81,7 @@ const SIGNS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'
 pub(super) fn routes(round: &Value) -> Sheet<Subject> {
     let rows = list(&round["routes"]["routes"]).iter().map(|it| {
         let mut cells = vec![name(&it["route"])];
-        // What no route takes fails all of it, and is seldom news.
-        let is_bad = figures(it, &mut cells) && it["route"] != UNMATCHED;
+        let is_bad = figures(it, &mut cells);
         cells.push(Cell::Text(minute(list(&it["requests"]))));
         Row {
             cells,
@@ -207,7 +206,7 @@ fn sheet(columns: &'static [Column], rows: Vec<Row<Subject>>) -> Sheet<Subject> 
     Sheet { columns, rows }
 }
 
-/// Rate, share that failed, p50 and p99: says whether any failed.
+/// Rate, share that failed, p50 and p99: says whether any failed. What no route takes is an error, and seldom news.
 fn figures(it: &Value, cells: &mut Vec<Cell>) -> bool {
     let rate = number(&it["rate"]).unwrap_or_default();
     let errors = number(&it["error_rate"]).unwrap_or_default();
@@ -219,7 +218,7 @@ fn figures(it: &Value, cells: &mut Vec<Cell>) -> bool {
     });
     cells.push(millis(&it["p50_ms"]));
     cells.push(millis(&it["p99_ms"]));
-    share > 0.0
+    errors > number(&it["unrouted_rate"]).unwrap_or_default()
 }
 
 fn name(value: &Value) -> Cell {
@@ -293,9 +292,8 @@ mod tests {
 
     #[test]
     fn what_found_no_route_is_no_bad_route() {
-        let route =
-            |name: &str| json!({"route": name, "rate": 4.0, "error_rate": 4.0, "requests": []});
-        let round = json!({"routes": {"routes": [route("_unmatched"), route("web")]}});
+        let route = |name: &str, unrouted: f64| json!({"route": name, "rate": 4.0, "error_rate": 4.0, "unrouted_rate": unrouted, "requests": []});
+        let round = json!({"routes": {"routes": [route("_unmatched", 4.0), route("web", 0.0)]}});
         let sheet = routes(&round);
         assert_eq!(shown(&sheet, 0)[2], "100.0 %");
         assert_eq!((sheet.rows[0].is_bad, sheet.rows[1].is_bad), (false, true));
