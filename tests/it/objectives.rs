@@ -65,11 +65,13 @@ fn counts_what_kept_a_promise_and_what_did_not() {
     proxy.write_config(&without);
     proxy.signal("HUP");
     proxy.wait_until("the objectives are gone", || {
-        !proxy
-            .get_admin("/metrics")
-            .text()
-            .contains("sightglass_slo")
+        let metrics = proxy.metrics();
+        let promised = metrics.samples("sightglass_slo_objective_ratio", &[]);
+        promised.is_empty()
     });
+    // What was counted is scraped once more.
+    let events = proxy.metrics().sum("sightglass_slo_events_total", &[]);
+    assert!(events > 0.0, "{events}");
     let page = proxy.get_admin("/api/v1/slo").json();
     assert_eq!(page, json!({"objectives": []}));
     proxy.finish();

@@ -145,8 +145,8 @@ impl Catalogue {
 
     /// The series go whose farewell is over at this moment. To be called every few seconds.
     pub(super) fn part(&self, now: Instant) {
-        let is_over = |since: Instant| now.saturating_duration_since(since) >= FAREWELL;
-        self.lock().dismiss(is_over);
+        let is_over = |since| now.saturating_duration_since(since) >= FAREWELL;
+        self.lock().dismiss(|_, since| is_over(since));
     }
 
     /// At each scrape `draw` is asked for what it knows, as long as it lives.
@@ -204,16 +204,14 @@ impl Catalogue {
             self.max_series > 0 && count.is_some_and(|it| it.0 >= most)
         };
         if is_full(&series) {
-            series.dismiss(|_| true); // who has left makes room for who is there
-        }
-        if is_full(&series) {
             let labels = wanted.family.pairs_with(wanted.labels, &free);
-            if !series
-                .histograms
-                .contains_key(&(wanted.family.name, labels.into()))
-            {
-                series.counts.entry(wanted.family.name).or_default().1 += 1;
-                return None;
+            let key = (wanted.family.name, labels.into());
+            if !series.histograms.contains_key(&key) {
+                series.make_room(wanted.family.name);
+                if is_full(&series) {
+                    series.counts.entry(wanted.family.name).or_default().1 += 1;
+                    return None;
+                }
             }
         }
         Some(self.resolve(&mut series, wanted, &free, values))
@@ -243,7 +241,7 @@ impl Catalogue {
             Kind::Histogram(buckets) => buckets,
             Kind::Counter | Kind::Gauge => &DURATIONS, // a table that contradicts its user: a test's business
         };
-        series.welcome(&wanted);
+        series.put_off(&wanted);
         let is_shown = series.shows(&wanted);
         let is_native = self.has_native && family.kind.is_native();
         let before = series.histograms.len();
@@ -271,7 +269,7 @@ impl Catalogue {
     /// The counter of a series, as its writer sees it.
     pub(in crate::telemetry) fn counter(&self, wanted: Wanted<'_>) -> Counter {
         let mut series = self.lock();
-        series.welcome(&wanted);
+        series.put_off(&wanted);
         let is_shown = series.shows(&wanted);
         Counter::clone(&cell(
             &mut series.counters,
@@ -285,7 +283,7 @@ impl Catalogue {
     /// The gauge of a series, as its writer sees it.
     pub(in crate::telemetry) fn gauge(&self, wanted: Wanted<'_>) -> Gauge {
         let mut series = self.lock();
-        series.welcome(&wanted);
+        series.put_off(&wanted);
         let is_shown = series.shows(&wanted);
         Gauge::clone(&cell(
             &mut series.gauges,
@@ -415,25 +413,33 @@ impl Series {
         self.recount();
     }
 
-    /// Drops the series of those who are leaving since a moment that is long enough ago. Not those of names that are
-    /// nowhere yet: the next configuration looks its series up before it is in force.
-    fn dismiss(&mut self, is_over: impl Fn(Instant) -> bool) {
+    /// Drops the series of those who are leaving and of whom this says so. Not those of names that are nowhere yet: the
+    /// next configuration looks its series up before it is in force.
+    fn dismiss(&mut self, is_over: impl Fn(&Owner, Instant) -> bool) {
         let leaving = std::mem::take(&mut self.leaving).into_iter();
-        let (gone, leaving): (HashMap<_, _>, _) = leaving.partition(|(_, since)| is_over(*since));
+        let (gone, leaving): (HashMap<_, _>, _) =
+            leaving.partition(|(owner, since)| is_over(owner, *since));
         self.leaving = leaving;
         if !gone.is_empty() {
             self.keep(|owner| !gone.contains_key(owner));
         }
     }
 
-    /// Whoever looks a series up for a configuration that is not in force yet has its name back.
-    fn welcome(&mut self, wanted: &Wanted<'_>) {
-        let is_next = match wanted.writer {
-            Writer::Any => true,
-            Writer::Worker { generation, .. } => generation > self.generation,
-        };
-        if is_next && !self.leaving.is_empty() {
-            self.leaving.remove(&wanted.owner);
+    /// Drops the series of those who are leaving and have some in this family.
+    fn make_room(&mut self, family: &'static str) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        let of_family = (self.histograms.iter()).filter(|((name, _), _)| *name == family);
+        let owners: HashSet<Owner> = of_family.map(|(_, entry)| entry.owner.clone()).collect();
+        self.dismiss(|owner, _| owners.contains(owner));
+    }
+
+    /// Whoever looks a series up of a name that is leaving puts that off: an exchange that is still under way, or the next
+    /// configuration, which looks its series up before it is in force.
+    fn put_off(&mut self, wanted: &Wanted<'_>) {
+        if let Some(since) = self.leaving.get_mut(&wanted.owner) {
+            *since = Instant::now();
         }
     }
 

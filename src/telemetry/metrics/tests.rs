@@ -208,18 +208,20 @@ fn a_name_that_comes_back_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_the_next_configuration_looks_up_does_not_go_with_a_farewell_that_ends() {
+fn what_the_next_configuration_looks_up_does_not_go_meanwhile() {
     let catalogue = Catalogue::new();
     let both = Arc::new(plan(&["checkout", "web"]));
     catalogue.adopt(&both, 1);
     Tally::new(&catalogue, &both, 1, 0).count(&record(Some(0)), 0, false);
     catalogue.adopt(&plan(&["web"]), 2);
+    let end = Instant::now() + Duration::from_secs(300);
+    std::thread::sleep(Duration::from_millis(20));
     // The graph is built and its workers begin before the plan is adopted.
     let next = Arc::new(plan(&["checkout", "new"]));
     let mut tally = Tally::new(&catalogue, &next, 3, 0);
     tally.count(&record(Some(0)), 0, false);
     tally.count(&record(Some(1)), 0, false);
-    catalogue.part(after_the_farewell());
+    catalogue.part(end + Duration::from_millis(10)); // which would be the end of checkout
     catalogue.adopt(&next, 3);
     let text = page(&catalogue, Format::Text);
     for (route, count) in [("checkout", 2), ("new", 1)] {
