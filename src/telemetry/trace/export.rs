@@ -8,6 +8,7 @@
 //!
 //! Nothing here is traced: a span about sending spans would beget another.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -150,12 +151,20 @@ impl Work {
     }
 
     async fn send(&mut self, items: &mut Vec<Item>, taken: usize) {
-        let mut own = Vec::new();
+        let Self {
+            sink,
+            sender,
+            exporter,
+            maker,
+            timeout,
+            health,
+        } = self;
+        let (timeout, mut own) = (*timeout, Vec::new());
         let mut marks: Vec<Mark> = Vec::new();
         for item in items.drain(..) {
             match item {
                 Item::Exchange(record, plan, wall, standing) => {
-                    self.maker.make(&record, &plan, wall, standing.weight);
+                    maker.make(&record, &plan, wall, standing.weight);
                     marks.extend(standing.mark);
                 }
                 Item::Own(span) => own.push(*span),
@@ -163,37 +172,55 @@ impl Work {
         }
         let (all, of_own) = (as_count(taken), as_count(own.len()));
         // Both are in flight from here on: what the end of the task cuts off is counted.
-        let exchanges = Flight::new(self.sink.account(), all - of_own);
-        let own_work = Flight::new(self.sink.account(), of_own);
-        let request = (!self.maker.is_empty()).then(|| self.maker.request());
-        let (sent, sent_own) = tokio::join!(self.send_exchanges(request), self.send_own(own));
-        if let Some(sent) = sent {
-            // Of a batch that was taken in part nobody says which: none of its traces is shown.
-            if sent.as_ref().is_ok_and(|rejected| rejected.items == 0) {
-                marks.iter().for_each(Mark::acknowledge);
+        let mut exchanges = Some(Flight::new(sink.account(), all - of_own));
+        let mut own_work = Some(Flight::new(sink.account(), of_own));
+        let request = (!maker.is_empty()).then(|| maker.request());
+        let mut sending = pin!(send_exchanges(sender, request, timeout));
+        let mut sending_own = pin!(send_own(exporter, own, timeout));
+        // Neither waits for the other, and each is settled when it is known.
+        while exchanges.is_some() || own_work.is_some() {
+            tokio::select! {
+                sent = &mut sending, if exchanges.is_some() => {
+                    let (Some(flight), Some(sent)) = (exchanges.take(), sent) else { continue };
+                    // Of a batch that was taken in part nobody says which: none of its traces is shown.
+                    if sent.as_ref().is_ok_and(|rejected| rejected.items == 0) {
+                        marks.iter().for_each(Mark::acknowledge);
+                    }
+                    health.settle(flight, sent);
+                }
+                sent = &mut sending_own, if own_work.is_some() => {
+                    let (Some(flight), Some(sent)) = (own_work.take(), sent) else { continue };
+                    health.settle(flight, sent);
+                }
             }
-            self.health.settle(exchanges, sent);
-        }
-        if let Some(sent) = sent_own {
-            self.health.settle(own_work, sent);
         }
     }
+}
 
-    async fn send_exchanges(&self, request: Option<Bytes>) -> Option<Result<Rejected, String>> {
-        let all_tries = self.timeout * 2;
-        let sent = tokio::time::timeout(all_tries, self.sender.send(request?)).await;
-        Some(match sent {
-            Ok(sent) => sent.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {all_tries:?}")),
-        })
-    }
+/// Sends spans of exchanges, where there are any.
+async fn send_exchanges(
+    sender: &Sender,
+    request: Option<Bytes>,
+    timeout: Duration,
+) -> Option<Result<Rejected, String>> {
+    let all_tries = timeout * 2;
+    let sent = tokio::time::timeout(all_tries, sender.send(request?)).await;
+    Some(match sent {
+        Ok(sent) => sent.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {all_tries:?}")),
+    })
+}
 
-    async fn send_own(&self, spans: Vec<SpanData>) -> Option<Result<Rejected, String>> {
-        if spans.is_empty() {
-            return None;
-        }
-        Some(export(self.timeout, || self.exporter.export(spans.clone())).await)
+/// Sends spans of our own work, where there are any.
+async fn send_own(
+    exporter: &SpanExporter,
+    spans: Vec<SpanData>,
+    timeout: Duration,
+) -> Option<Result<Rejected, String>> {
+    if spans.is_empty() {
+        return None;
     }
+    Some(export(timeout, || exporter.export(spans.clone())).await)
 }
 
 #[cfg(test)]
