@@ -36,7 +36,7 @@ pub(super) struct Member {
 }
 
 /// From so many on the samples hold enough that match, and a place enough that do not.
-pub(super) const ENOUGH: usize = 100;
+const ENOUGH: usize = 100;
 /// The most that match which are looked at.
 pub(super) const MOST_MATCHED: usize = 20_000;
 /// Slow without an objective: so many times the route's median.

@@ -21,7 +21,6 @@ use std::time::Duration;
 use super::filter::Filter;
 use super::recorder::Recorder;
 use facts::Vocabulary;
-use groups::ENOUGH;
 use rank::{Case, Found};
 
 pub use facts::Fact;
@@ -93,6 +92,8 @@ const LEAST: usize = rank::SUPPORT;
 /// How many differences are told, and how many within one.
 const DIFFERENCES: usize = 5;
 const WITHIN: usize = 2;
+/// What one should know where the others are not of the place that the question names.
+const LONELY: &str = "too few others at the same place: compared with those of all places";
 /// How many symptoms are told, and the least share of one.
 const SYMPTOMS: usize = 8;
 const LEAST_SHARE: f64 = 0.1;
@@ -127,11 +128,12 @@ pub fn why(recorder: &Recorder, question: &Question) -> Answer {
         (_, few) if few < LEAST => Some(format!(
             "only {few} do not match: there is nothing to compare with"
         )),
-        _ if differences.is_empty() => Some("nothing sets them apart".to_owned()),
-        _ if groups.is_lonely => Some(format!(
-            "fewer than {ENOUGH} others at the same place: compared with those of all places"
-        )),
-        _ => None,
+        _ => {
+            let nothing = differences.is_empty().then_some("nothing sets them apart");
+            let all = groups.is_lonely.then_some(LONELY);
+            let notes: Vec<&str> = nothing.into_iter().chain(all).collect();
+            (!notes.is_empty()).then(|| notes.join("; "))
+        }
     };
     Answer {
         matched: matched.len(),
