@@ -121,12 +121,13 @@ fn found(demo: &Demo, words: &[&str]) {
     assert!(is_found, "{words:?}: {said}");
 }
 
-/// What sets the failed and slow ones apart: the facts and their values.
+/// What sets the failed and slow ones apart, and what does within that: the facts and their values.
 fn differences(demo: &Demo, filter: &str) -> Vec<(String, String)> {
     let answer = ask(demo, &format!("/api/v1/why?filter={filter}"));
-    let differences = answer["differences"].as_array().expect("a list").iter();
+    let list = |it: &Value| it.as_array().cloned().unwrap_or_default().into_iter();
     let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
-    differences
+    list(&answer["differences"])
+        .flat_map(|it| list(&it["within"]).chain([it]))
         .map(|it| (text(&it["fact"]), text(&it["value"])))
         .collect()
 }
@@ -310,7 +311,6 @@ fn a_noisy_neighbour_is_told_by_its_network_or_its_program() {
     let demo = practise("noisy-neighbour");
     found(&demo, &["search: ", "refused", "rate_limited"]);
     wait_long("why", || {
-        // The route is asked for: otherwise it comes first, and covers all.
         let filter = "route%3D%3D%22search%22%26%26outcome%3D%3D%22rate_limited%22";
         let told = differences(&demo, filter);
         let is = |(fact, value): &(String, String)| {

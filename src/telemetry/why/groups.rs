@@ -5,8 +5,8 @@
 //! samples. Where they hold too few that match and only failures are asked for, all failures of the minutes for which
 //! the recorder still has each one are taken instead: within a minute that is no choice either.
 //!
-//! Who asks what is wrong at a place is not told what sets the place apart: the rest is the others of the same place, where
-//! they are enough in the minutes in which something matches.
+//! Who asks what is wrong at a place is not told what sets the place apart: so it is said which of the rest are of the same
+//! place, and whether they are enough in the minutes in which something matches.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,10 +21,12 @@ pub(super) struct Groups {
     pub(super) matched: Vec<Member>,
     pub(super) rest: Vec<Member>,
     pub(super) window: (u64, u64),
-    /// Of which place the rest is; of any where there is none.
+    /// The place that the question names.
     pub(super) place: Option<Filter>,
-    /// Whether a place is named, and too few others are there.
-    pub(super) is_lonely: bool,
+    /// Which of the rest are of that place.
+    pub(super) beside: Vec<bool>,
+    /// Whether those are enough.
+    pub(super) are_enough: bool,
 }
 
 /// An exchange of a group.
@@ -71,26 +73,24 @@ pub(super) fn draw(recorder: &Recorder, question: &Question) -> Groups {
             rest.retain(|member| member.minute >= whole_since);
         }
     }
-    let mut place = question.filter.as_ref().and_then(Filter::place);
-    let mut is_lonely = false;
-    if let Some(there) = &place {
-        let is_there = |it: &Member| there.takes(&it.kept.plan, &it.kept.record);
-        // Minutes are compared with themselves: those in which none matches say nothing.
-        let minutes: HashSet<u64> = matched.iter().map(|it| it.minute).collect();
-        let beside = rest.iter().filter(|it| minutes.contains(&it.minute));
-        is_lonely = beside.filter(|it| is_there(it)).count() < ENOUGH;
-        if is_lonely {
-            place = None;
-        } else {
-            rest.retain(is_there);
-        }
-    }
+    let place = question.filter.as_ref().and_then(Filter::place);
+    let is_there = |it: &Member| {
+        let place = place.as_ref();
+        place.is_some_and(|place| place.takes(&it.kept.plan, &it.kept.record))
+    };
+    let beside: Vec<bool> = rest.iter().map(is_there).collect();
+    // Minutes are compared with themselves: those in which none matches say nothing.
+    let telling: HashSet<u64> = matched.iter().map(|it| it.minute).collect();
+    let telling = std::iter::zip(&beside, &rest)
+        .filter(|(is_there, it)| **is_there && telling.contains(&it.minute))
+        .count();
     Groups {
         matched,
         rest,
         window: (first * 60, now + 1), // the present second is among them
         place,
-        is_lonely,
+        beside,
+        are_enough: telling >= ENOUGH,
     }
 }
 

@@ -92,8 +92,9 @@ const LEAST: usize = rank::SUPPORT;
 /// How many differences are told, and how many within one.
 const DIFFERENCES: usize = 5;
 const WITHIN: usize = 2;
-/// What one should know where the others are not of the place that the question names.
+/// Why the others are not those of the place that the question names.
 const LONELY: &str = "too few others at the same place: compared with those of all places";
+const ALIKE: &str = "the others at the same place are like them: compared with those of all places";
 /// How many symptoms are told, and the least share of one.
 const SYMPTOMS: usize = 8;
 const LEAST_SHARE: f64 = 0.1;
@@ -114,12 +115,32 @@ pub fn why(recorder: &Recorder, question: &Question) -> Answer {
     };
     let matched: Vec<Case> = groups.matched.iter().map(&mut case).collect();
     let rest: Vec<Case> = groups.rest.iter().map(&mut case).collect();
-    let differences = told(
-        &words,
-        &matched.iter().collect::<Vec<_>>(),
-        &rest.iter().collect::<Vec<_>>(),
-        DIFFERENCES,
-    );
+    let matched: Vec<&Case> = matched.iter().collect();
+    let all: Vec<&Case> = rest.iter().collect();
+    let there = std::iter::zip(&all, groups.beside).filter(|(_, is_there)| *is_there);
+    let there: Vec<&Case> = there.map(|(case, _)| *case).collect();
+    // What all exchanges at the place have is the place itself.
+    let mut of_place: Vec<u32> = match (&groups.place, matched.first()) {
+        (Some(_), Some(one)) => one.facts.clone(),
+        _ => Vec::new(),
+    };
+    of_place.retain(|fact| matched.iter().chain(&there).all(|case| case.has(*fact)));
+    let is_place = |fact: u32| of_place.contains(&fact);
+    let eligible = |fact: u32| !words.is_symptom(fact) && !is_place(fact);
+    // The others of the same place first. What has come to the place as a whole shows only beside all others.
+    let at_place = (groups.place.is_some() && groups.are_enough)
+        .then(|| told(&words, &matched, &there, &eligible, DIFFERENCES));
+    let is_alike = at_place.as_ref().is_some_and(Vec::is_empty);
+    let beside_all = || told(&words, &matched, &all, &eligible, DIFFERENCES);
+    let (differences, rest, place) = match at_place {
+        Some(found) if !found.is_empty() => (found, there, groups.place.clone()),
+        _ => (beside_all(), all, None),
+    };
+    let why_all = match &groups.place {
+        Some(_) if is_alike => Some(ALIKE),
+        Some(_) if place.is_none() => Some(LONELY),
+        _ => None,
+    };
     let note = match (matched.len(), rest.len()) {
         (0, _) => Some("nothing matches in these minutes".to_owned()),
         (few, _) if few < LEAST => Some(format!(
@@ -130,15 +151,14 @@ pub fn why(recorder: &Recorder, question: &Question) -> Answer {
         )),
         _ => {
             let nothing = differences.is_empty().then_some("nothing sets them apart");
-            let all = groups.is_lonely.then_some(LONELY);
-            let notes: Vec<&str> = nothing.into_iter().chain(all).collect();
+            let notes: Vec<&str> = nothing.into_iter().chain(why_all).collect();
             (!notes.is_empty()).then(|| notes.join("; "))
         }
     };
     Answer {
         matched: matched.len(),
         rest: rest.len(),
-        place: groups.place,
+        place,
         window: groups.window,
         differences,
         symptoms: symptoms(&words, &matched, &rest),
@@ -147,12 +167,17 @@ pub fn why(recorder: &Recorder, question: &Question) -> Answer {
 }
 
 /// What sets them apart: the most telling, then the most telling of what it leaves, and so on.
-fn told(words: &Vocabulary, matched: &[&Case], rest: &[&Case], most: usize) -> Vec<Difference> {
+fn told(
+    words: &Vocabulary,
+    matched: &[&Case],
+    rest: &[&Case],
+    eligible: &dyn Fn(u32) -> bool,
+    most: usize,
+) -> Vec<Difference> {
     let (all, others) = (total(matched), total(rest));
     let (mut left, mut left_rest) = (matched.to_vec(), rest.to_vec());
     let mut differences = Vec::new();
     while differences.len() < most {
-        let eligible = |fact: u32| !words.is_symptom(fact);
         let Some(found) = rank::most_telling(&left, &left_rest, eligible) else {
             break;
         };
@@ -176,7 +201,7 @@ fn told(words: &Vocabulary, matched: &[&Case], rest: &[&Case], most: usize) -> V
             p,
             // One level deep: what is further down has too few behind it to be read at night.
             within: if most == DIFFERENCES {
-                told(words, &with, &with_rest, WITHIN)
+                told(words, &with, &with_rest, eligible, WITHIN)
             } else {
                 Vec::new()
             },
@@ -187,8 +212,8 @@ fn told(words: &Vocabulary, matched: &[&Case], rest: &[&Case], most: usize) -> V
     differences
 }
 
-fn symptoms(words: &Vocabulary, matched: &[Case], rest: &[Case]) -> Vec<Symptom> {
-    let shares = |cases: &[Case]| {
+fn symptoms(words: &Vocabulary, matched: &[&Case], rest: &[&Case]) -> Vec<Symptom> {
+    let shares = |cases: &[&Case]| {
         let mut sums = vec![0.0; words.len()];
         for case in cases {
             for fact in &case.facts {
