@@ -11,7 +11,7 @@ function apart(it, others) {
   const told = others.filter((other) => other.count >= FEW_ATTEMPTS);
   if (!it || it.count < FEW_ATTEMPTS || told.length === 0) return "";
   const failing = it.errors / it.count, usual = middle(told.map((other) => other.errors / other.count));
-  if (failing >= 0.02 && failing > 3 * usual) return `${share(it.errors, it.count)} failing, the others ${share(usual, 1)}`;
+  if (it.errors >= FEW_FAILURES && failing >= 0.02 && failing > 3 * usual) return `${share(it.errors, it.count)} failing, the others ${share(usual, 1)}`;
   const times = it.p99_ms / Math.max(1, middle(told.map((other) => other.p99_ms)));
   if (it.p99_ms > 20 && times >= 3) return `p99 ${digits(times, times < 10 ? 1 : 0)} times the others'`;
   return "";
