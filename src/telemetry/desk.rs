@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
 
 use crate::config::Plan;
 use crate::exchange::{Gauge, KeepReason, Record};
@@ -64,6 +65,16 @@ const BATCH: usize = 64;
 /// How many generations a worker knows. An exchange that outlives more reloads than that is counted under the oldest
 /// that is known, if its route's place exists there.
 const GENERATIONS: usize = 32;
+
+// === impl Batch ===
+
+impl Batch {
+    /// When a record of it ended, since 1970.
+    #[must_use]
+    pub fn ended(&self, record: &Record) -> Duration {
+        self.wall.unix(record.started + record.duration())
+    }
+}
 
 // === impl Desk ===
 

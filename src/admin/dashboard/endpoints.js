@@ -1,8 +1,9 @@
 // The endpoints beside each other: what sets one apart from its upstream's others is said in words, and one can be taken out.
 "use strict";
 
-// Of fewer attempts in the last minute nothing is said, and an upstream shows so many endpoints before it is opened.
-const FEW_ATTEMPTS = 10, MOST_ENDPOINTS = 20;
+// Of fewer attempts or failures in the last minute nothing is said, and an upstream shows so many endpoints before it is
+// opened.
+const FEW_ATTEMPTS = 10, FEW_FAILURES = 5, MOST_ENDPOINTS = 20;
 
 const middle = (values) => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)];
 

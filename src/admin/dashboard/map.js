@@ -4,8 +4,8 @@
 const COLUMNS = [["listeners", "Listeners"], ["routes", "Routes"], ["upstreams", "Upstreams"], ["endpoints", "Endpoints"]];
 // A column shows so many: those that fail first, then the busiest, in the configuration's order.
 const MOST_NODES = 12;
-// From this share on, and so many, a way is drawn as failing.
-const FAILING = 0.01, FEW_FAILURES = 5;
+// From this share on a way is drawn as failing, unless its failures are few.
+const FAILING = 0.01;
 
 const nodes = new Map();
 let mapLines = [], slow = new Set();

@@ -108,7 +108,7 @@ impl Minute {
             self.places = None;
         }
         for record in &batch.records {
-            let ended = batch.wall.unix(record.started + record.duration());
+            let ended = batch.ended(record);
             let second = ended.as_secs();
             self.since.get_or_insert(second);
             let numbers = Numbers::Route(record.listener, record.route);

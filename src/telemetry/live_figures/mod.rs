@@ -151,7 +151,7 @@ impl ReadRecords for LiveFigures {
                 .route
                 .and_then(|at| batch.plan.routes.get(usize::from(at)));
             let name = route.map_or(label::UNMATCHED, |route| route.name.as_str());
-            let ended = batch.wall.unix(record.started + record.duration());
+            let ended = batch.ended(record);
             match routes.get_mut(name) {
                 Some(figures) => figures.count(record, ended),
                 None => {

@@ -31,20 +31,21 @@ where
     F: Future<Output = OTelSdkResult>,
 {
     let deadline = Instant::now() + timeout;
+    let mut pauses = Pauses::default();
     let mut why = format!("no answer within {:?}", timeout * 2);
     let tries = async {
-        for pause in Pauses::default() {
+        loop {
             let (sent, rejected) = watched(begin()).await;
             let Err(error) = sent else {
                 return Some(rejected);
             };
             why = error.to_string();
+            let pause = pauses.take();
             if !is_broken(&why) || Instant::now() + pause > deadline {
                 return None;
             }
             tokio::time::sleep(pause).await;
         }
-        None
     };
     let ended = tokio::time::timeout(timeout * 2, tries).await;
     ended.ok().flatten().ok_or(why)

@@ -9,6 +9,7 @@ pub(super) struct Pauses(Duration);
 
 /// The first pause, before jitter.
 pub(super) const FIRST: Duration = Duration::from_millis(200);
+/// The longest, likewise.
 pub(super) const LONGEST: Duration = Duration::from_secs(3);
 
 impl Default for Pauses {
@@ -17,13 +18,12 @@ impl Default for Pauses {
     }
 }
 
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
+impl Pauses {
+    /// The next one.
+    pub(super) fn take(&mut self) -> Duration {
         let pause = self.0.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.0 = (self.0 * 2).min(LONGEST);
-        Some(pause)
+        pause
     }
 }
 
@@ -33,8 +33,9 @@ mod tests {
 
     #[test]
     fn each_is_about_twice_the_one_before_up_to_the_longest() {
-        let mut usual = FIRST;
-        for pause in Pauses::default().take(10) {
+        let (mut pauses, mut usual) = (Pauses::default(), FIRST);
+        for _ in 0..10 {
+            let pause = pauses.take();
             assert!(
                 pause >= usual / 2 && pause <= usual,
                 "{pause:?} of {usual:?}"

@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 use super::answer::{Answer, retry_after};
 use super::codec::Encoded;
 use super::http_client::Client;
-use super::pauses::{LONGEST, Pauses};
+use super::pauses::Pauses;
 use super::{Collector, Rejected, headers};
 use crate::config::OtlpProtocol;
 
@@ -113,8 +113,8 @@ impl Sender {
         })
     }
 
-    /// Sends a request; what the collector refused of it. What was not acknowledged may have been taken
-    /// all the same: it comes twice then, or is counted as lost although it is there.
+    /// Sends a request; what the collector refused of it. What was not acknowledged may have been taken all the same: it
+    /// comes twice then, or is counted as lost although it is there.
     ///
     /// # Errors
     /// Why the collector did not take it, after all tries.
@@ -126,10 +126,10 @@ impl Sender {
                 Ok(refused) => return Ok(refused),
                 Err(error) => error,
             };
-            let pause = pauses.next();
+            let pause = pauses.take();
             let wait = match error.again {
                 Again::Never => return Err(error),
-                Again::Soon => pause.unwrap_or(LONGEST),
+                Again::Soon => pause,
                 Again::After(wait) => wait,
             };
             // No try begins after the timeout, and none takes longer than that.

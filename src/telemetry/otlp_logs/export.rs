@@ -35,7 +35,7 @@ struct Work {
     sink: LogSink,
     exporter: Otlp,
     maker: LogMaker,
-    /// The collector's: no try begins after it, and none takes longer than that.
+    /// The collector's: a batch is not begun anew after that, and given up after twice that.
     timeout: Duration,
     health: Health,
 }

@@ -50,7 +50,7 @@ struct Work {
     sender: Sender,
     exporter: SpanExporter,
     maker: SpanMaker,
-    /// The collector's: no try begins after it, and none takes longer than that.
+    /// The collector's: a batch is not begun anew after that, and given up after twice that.
     timeout: Duration,
     health: Health,
 }

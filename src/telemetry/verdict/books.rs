@@ -73,10 +73,7 @@ impl Books {
         self.turn_to(&batch.plan);
         let Some(places) = &self.places else { return };
         for record in &batch.records {
-            let second = batch
-                .wall
-                .unix(record.started + record.duration())
-                .as_secs();
+            let second = batch.ended(record).as_secs();
             for attempt in record.attempts() {
                 let of_upstream = places.endpoints.get(usize::from(attempt.upstream));
                 let place = of_upstream.and_then(|it| it.get(usize::from(attempt.endpoint)));

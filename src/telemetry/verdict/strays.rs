@@ -7,7 +7,6 @@
 use super::books::{SECONDS, place};
 use super::finding::WINDOW;
 use super::watch::{CALM, Count, REACH, is_unusual, limit};
-use crate::exchange::Record;
 use crate::telemetry::desk::Batch;
 
 /// All requests, and those without a route.
@@ -64,9 +63,8 @@ impl Strays {
     }
 
     pub(super) fn read(&mut self, batch: &Batch) {
-        let ended = |it: &Record| batch.wall.unix(it.started + it.duration()).as_secs();
         for record in &batch.records {
-            let at = ended(record);
+            let at = batch.ended(record).as_secs();
             let second = &mut self.seconds[place(at)];
             if second.0 < at {
                 *second = (at, Count::default());
