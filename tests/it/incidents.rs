@@ -44,9 +44,15 @@ fn click(on: &str, wait: String) -> Click {
 }
 
 /// The page as somebody sees it who has opened its address, has waited until it says `first`, and has clicked then: it
-/// comes to say all of `words`.
-fn seen(demo: &Demo, name: &str, first: &str, mut clicks: Vec<Click>, words: &[&str]) {
-    let Some(eyes) = Eyes::open() else { return };
+/// comes to say all of `words`. The answer is which endpoints its map marks, where there is a browser.
+fn seen(
+    demo: &Demo,
+    name: &str,
+    first: &str,
+    mut clicks: Vec<Click>,
+    words: &[&str],
+) -> Option<Value> {
+    let eyes = Eyes::open()?;
     let mut wait = says(first);
     // What is said at first may become more: a finding that retries hide turns into one that they cannot.
     let last = clicks.last_mut().map_or(&mut wait, |click| &mut click.wait);
@@ -61,11 +67,12 @@ fn seen(demo: &Demo, name: &str, first: &str, mut clicks: Vec<Click>, words: &[&
         wait,
         clicks,
         keys: 0,
-        also: None,
+        also: Some(MARKED.to_owned()),
     };
     let page = &eyes.look(&[look])[0];
     assert_eq!(page["violations"], Value::Array(Vec::new()));
     assert_eq!(page["console"], Value::Array(Vec::new()));
+    Some(page["also"].clone())
 }
 
 /// What a command of the terminal prints; it comes to say all of `words`.
@@ -85,6 +92,9 @@ fn told(demo: &Demo, name: &str, command: &[&str], words: &[&str]) {
     }
 }
 
+/// The endpoints that the map marks.
+const MARKED: &str =
+    "[...document.querySelectorAll('#map-endpoints .failing a')].map((it) => it.textContent)";
 /// One look at what `sightglass top` shows.
 const TOP: [&str; 2] = ["top", "--once"];
 
@@ -154,13 +164,18 @@ fn a_slow_endpoint_is_named_by_the_verdict_by_the_slowest_and_by_why() {
         let all = page["exchanges"].as_array().expect("a list").iter();
         all.filter(|it| it["endpoint"] == *guilty).count() >= 7
     });
-    seen(
+    let marked = seen(
         &demo,
         "slow-endpoint",
         &guilty,
         Vec::new(),
-        &["checkout: ", "slower than", &guilty],
+        &["checkout: ", "slower than", &guilty, "times the others'"],
     );
+    let is_marked = |marked: &Value| {
+        let mut all = marked.as_array().expect("a list").iter();
+        all.any(|it| *it == *guilty)
+    };
+    assert!(marked.as_ref().is_none_or(is_marked), "{marked:?}");
     told(
         &demo,
         "slow-endpoint",
@@ -188,7 +203,12 @@ fn a_retry_storm_is_told_with_what_it_hides_and_what_it_costs() {
         "retry-storm",
         "status_503",
         Vec::new(),
-        &["inventory: ", "status_503", "retries saved"],
+        &[
+            "inventory: ",
+            "status_503",
+            "retries saved",
+            "found no route",
+        ],
     );
     told(&demo, "retry-storm", &TOP, &["inventory: ", "status_503"]);
 }
